@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+# lockstep_test(name SOURCES ... LIBS ... [LABELS unit]) : one GoogleTest program; each of its tests becomes a ctest entry.
+# add_ranked_test(name COMMAND ... RANKS 1 2 3 LABELS mpi) : runs the command under mpirun once per rank count.
+include(GoogleTest)
+if(LOCKSTEP_TESTS)
+  enable_testing()
+endif()
+
+function(lockstep_test name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LIBS;LABELS;ENVIRONMENT" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE lockstep::warnings ${arg_LIBS} GTest::gmock GTest::gtest_main)
+  if(NOT arg_LABELS)
+    set(arg_LABELS unit)
+  endif()
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
+    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${arg_ENVIRONMENT}")
+endfunction()
+
+function(add_ranked_test name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "COMMAND;RANKS;LABELS" ${ARGN})
+  if(NOT arg_LABELS)
+    set(arg_LABELS mpi)
+  endif()
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  foreach(ranks IN LISTS arg_RANKS)
+    add_test(NAME ${name}.ranks${ranks}
+             COMMAND ${MPIEXEC_EXECUTABLE} --oversubscribe -np ${ranks} ${arg_COMMAND})
+    # Open MPI refuses to run as root without both variables; containers and CI are root.
+    set_tests_properties(${name}.ranks${ranks} PROPERTIES
+      LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} PROCESSORS ${ranks}
+      ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_rmaps_base_oversubscribe=1")
+  endforeach()
+endfunction()

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# lockstep::warnings carries the flags that every target of ours is compiled with.
+add_library(lockstep_warnings INTERFACE)
+add_library(lockstep::warnings ALIAS lockstep_warnings)
+target_compile_options(lockstep_warnings INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  $<$<BOOL:${LOCKSTEP_WERROR}>:-Werror>
+  # Lockstep arithmetic: a*b+c is fused only where the source says so, on every compiler.
+  -ffp-contract=off)
+target_include_directories(lockstep_warnings INTERFACE "${PROJECT_SOURCE_DIR}")
+if(LOCKSTEP_SANITIZE)
+  target_compile_options(lockstep_warnings INTERFACE
+    -fsanitize=${LOCKSTEP_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(lockstep_warnings INTERFACE -fsanitize=${LOCKSTEP_SANITIZE})
+endif()
+
+# lockstep_library(name SOURCES... ) : static library lockstep_<name>, alias lockstep::<name>.
+function(lockstep_library name)
+  add_library(lockstep_${name} STATIC ${ARGN})
+  add_library(lockstep::${name} ALIAS lockstep_${name})
+  target_link_libraries(lockstep_${name} PUBLIC lockstep::warnings)
+endfunction()

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+namespace lockstep {
+namespace {
+
+absl::Status os_error(std::string_view operation, std::string_view path) {
+  return absl::ErrnoToStatus(errno, fmt::format("{}: cannot {}", path, operation));
+}
+
+class PosixRandomAccessFile : public RandomAccessFile {
+ public:
+  PosixRandomAccessFile(std::string path, int fd, uint64_t size) : path_(std::move(path)), fd_(fd), size_(size) {}
+  ~PosixRandomAccessFile() override { ::close(fd_); }
+
+  absl::StatusOr<size_t> read_at(uint64_t offset, size_t bytes, void* out) const override {
+    size_t done = 0;
+    while (done < bytes) {
+      const ssize_t n = ::pread(fd_, static_cast<char*>(out) + done, bytes - done, static_cast<off_t>(offset + done));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return os_error(fmt::format("read at offset {}", offset + done), path_);
+      if (n == 0) break;
+      done += static_cast<size_t>(n);
+    }
+    return done;
+  }
+  uint64_t size() const override { return size_; }
+  const std::string& path() const override { return path_; }
+
+ private:
+  const std::string path_;
+  const int fd_;
+  const uint64_t size_;
+};
+
+class PosixWritableFile : public WritableFile {
+ public:
+  PosixWritableFile(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+  ~PosixWritableFile() override {
+    if (fd_ >= 0) ::close(fd_);
+  }
+
+  absl::Status append(std::string_view data) override {
+    if (buffer_.size() + data.size() < kBufferBytes) {
+      buffer_.append(data);
+      return absl::OkStatus();
+    }
+    if (absl::Status s = flush(); !s.ok()) return s;
+    if (data.size() < kBufferBytes) {
+      buffer_.append(data);
+      return absl::OkStatus();
+    }
+    return write_all(data);
+  }
+
+  absl::Status flush() override {
+    absl::Status status = write_all(buffer_);
+    buffer_.clear();
+    return status;
+  }
+
+  absl::Status sync() override {
+    if (absl::Status s = flush(); !s.ok()) return s;
+    return ::fsync(fd_) == 0 ? absl::OkStatus() : os_error("fsync", path_);
+  }
+
+  absl::Status close() override {
+    if (absl::Status s = flush(); !s.ok()) return s;
+    const int fd = std::exchange(fd_, -1);
+    return ::close(fd) == 0 ? absl::OkStatus() : os_error("close", path_);
+  }
+
+ private:
+  static constexpr size_t kBufferBytes = 256 << 10;
+
+  absl::Status write_all(std::string_view data) {
+    while (!data.empty()) {
+      const ssize_t n = ::write(fd_, data.data(), data.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return os_error("write", path_);
+      data.remove_prefix(static_cast<size_t>(n));
+    }
+    return absl::OkStatus();
+  }
+
+  const std::string path_;
+  int fd_;
+  std::string buffer_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RandomAccessFile>> RandomAccessFile::open(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return os_error("open for reading", path);
+  struct stat info {};
+  if (::fstat(fd, &info) != 0 || S_ISDIR(info.st_mode)) {
+    if (S_ISDIR(info.st_mode)) errno = EISDIR;
+    absl::Status status = os_error("open for reading", path);
+    ::close(fd);
+    return status;
+  }
+  return std::make_unique<PosixRandomAccessFile>(path, fd, static_cast<uint64_t>(info.st_size));
+}
+
+absl::StatusOr<std::unique_ptr<WritableFile>> WritableFile::create(const std::string& path, bool append_mode) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append_mode ? O_APPEND : O_TRUNC), 0666);
+  if (fd < 0) return os_error("open for writing", path);
+  return std::make_unique<PosixWritableFile>(path, fd);
+}
+
+absl::StatusOr<AtomicFile> AtomicFile::create(const std::string& path) {
+  AtomicFile file;
+  file.path_ = path;
+  file.temporary_ = fmt::format("{}.tmp.{}", path, ::getpid());
+  auto writable = WritableFile::create(file.temporary_);
+  if (!writable.ok()) return writable.status();
+  file.file_ = *std::move(writable);
+  return file;
+}
+
+AtomicFile::AtomicFile(AtomicFile&&) noexcept = default;
+
+AtomicFile::~AtomicFile() {
+  if (file_ != nullptr) ::unlink(temporary_.c_str());
+}
+
+absl::Status AtomicFile::append(std::string_view data) { return file_->append(data); }
+
+absl::Status AtomicFile::commit() {
+  if (absl::Status s = file_->sync(); !s.ok()) return s;
+  if (absl::Status s = file_->close(); !s.ok()) return s;
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) return os_error("rename the temporary file to", path_);
+  file_.reset();
+  return sync_directory(directory_name(path_));
+}
+
+absl::Status write_file_atomic(const std::string& path, std::string_view contents) {
+  auto file = AtomicFile::create(path);
+  if (!file.ok()) return file.status();
+  if (absl::Status s = file->append(contents); !s.ok()) return s;
+  return file->commit();
+}
+
+absl::StatusOr<std::string> read_file(const std::string& path, uint64_t limit_bytes) {
+  auto file = RandomAccessFile::open(path);
+  if (!file.ok()) return file.status();
+  const uint64_t size = (*file)->size();
+  if (size > limit_bytes) {
+    return absl::ResourceExhaustedError(
+        fmt::format("{}: {} bytes, more than the limit of {} bytes", path, size, limit_bytes));
+  }
+  std::string contents(size, '\0');
+  auto read = (*file)->read_at(0, contents.size(), contents.data());
+  if (!read.ok()) return read.status();
+  contents.resize(*read);
+  return contents;
+}
+
+bool file_exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+bool is_directory(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+absl::Status make_directories(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error) return absl::OkStatus();
+  errno = error.value();
+  return os_error("create the directory", path);
+}
+
+absl::Status remove_file(const std::string& path) {
+  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
+  return os_error("remove", path);
+}
+
+absl::StatusOr<std::vector<std::string>> list_directory(const std::string& path) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+    names.push_back(it->path().filename().string());
+  }
+  if (error) {
+    errno = error.value();
+    return os_error("list the directory", path);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+absl::Status sync_directory(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return os_error("open the directory", path);
+  const int result = ::fsync(fd);
+  absl::Status status = result == 0 ? absl::OkStatus() : os_error("fsync the directory", path);
+  ::close(fd);
+  return status;
+}
+
+std::string join_path(std::string_view directory, std::string_view name) {
+  if (directory.empty()) return std::string(name);
+  return fmt::format("{}{}{}", directory, directory.back() == '/' ? "" : "/", name);
+}
+
+std::string base_name(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  return std::string(slash == std::string_view::npos ? path : path.substr(slash + 1));
+}
+
+std::string directory_name(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string_view::npos) return ".";
+  return slash == 0 ? "/" : std::string(path.substr(0, slash));
+}
+
+}  // namespace lockstep

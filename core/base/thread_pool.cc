@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/base/thread_pool.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "core/base/check.h"
+
+namespace lockstep {
+namespace {
+
+// How long a thread spins for the next loop before it sleeps. Loops of one step follow each other within microseconds;
+// sleeping in between would cost a wake-up (about 50 us) per layer. Yielding keeps oversubscribed hosts responsive.
+constexpr int kSpins = 2000;
+constexpr int kYieldEvery = 64;
+
+inline void cpu_relax() { __builtin_ia32_pause(); }
+
+}  // namespace
+
+struct ThreadPool::State {
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::atomic<uint64_t> generation{0};  // a new value announces a loop
+  std::atomic<bool> stop{false};
+  absl::FunctionRef<void(int64_t, int)>* task = nullptr;
+  int64_t count = 0;
+  std::atomic<int64_t> next{0};
+  std::atomic<int> busy{0};  // workers that have not yet left the current loop
+  std::atomic<uint64_t> done{0};
+  std::vector<std::thread> workers;
+};
+
+ThreadPool::ThreadPool(int threads) : threads_(threads), state_(std::make_unique<State>()) {
+  LOCKSTEP_CHECK_GE(threads, 1);
+  for (int t = 1; t < threads; ++t) state_->workers.emplace_back([this, t] { worker(t); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->stop = true;
+    state_->generation.fetch_add(1);
+  }
+  state_->wake.notify_all();
+  for (auto& w : state_->workers) w.join();
+}
+
+uint64_t ThreadPool::tasks_done() const { return state_->done.load(std::memory_order_relaxed); }
+
+void ThreadPool::run_tasks(int thread) {
+  State& s = *state_;
+  for (int64_t i; (i = s.next.fetch_add(1)) < s.count;) {
+    (*s.task)(i, thread);
+    s.done.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+void ThreadPool::worker(int thread) {
+  State& s = *state_;
+  uint64_t seen = 0;
+  for (;;) {
+    for (int spin = 0; spin < kSpins && s.generation.load(std::memory_order_acquire) == seen; ++spin) {
+      spin % kYieldEvery == kYieldEvery - 1 ? std::this_thread::yield() : cpu_relax();
+    }
+    if (s.generation.load(std::memory_order_acquire) == seen) {
+      std::unique_lock lock(s.mutex);
+      s.wake.wait(lock, [&] { return s.generation.load() != seen; });
+    }
+    seen = s.generation.load(std::memory_order_acquire);
+    if (s.stop) return;
+    run_tasks(thread);
+    s.busy.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+void ThreadPool::parallel_for(int64_t count, absl::FunctionRef<void(int64_t, int)> task) {
+  State& s = *state_;
+  if (threads_ == 1 || count <= 1) {
+    for (int64_t i = 0; i < count; ++i) task(i, 0);
+    s.done.fetch_add(static_cast<uint64_t>(count > 0 ? count : 0), std::memory_order_relaxed);
+    return;
+  }
+  {
+    std::lock_guard lock(s.mutex);
+    s.task = &task;
+    s.count = count;
+    s.next.store(0, std::memory_order_relaxed);
+    s.busy.store(threads_ - 1, std::memory_order_relaxed);
+    s.generation.fetch_add(1, std::memory_order_release);
+  }
+  s.wake.notify_all();
+  run_tasks(0);
+  // Workers may still be in their last task; the loop's variables live on this stack frame, so wait for all to leave.
+  for (int spin = 0; s.busy.load(std::memory_order_acquire) != 0; ++spin) {
+    spin % kYieldEvery == kYieldEvery - 1 ? std::this_thread::yield() : cpu_relax();
+  }
+}
+
+void parallel_for(ThreadPool* pool, int64_t count, absl::FunctionRef<void(int64_t, int)> task) {
+  if (pool != nullptr) return pool->parallel_for(count, task);
+  for (int64_t i = 0; i < count; ++i) task(i, 0);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The implementations behind conv2d.h: same contracts, arguments already checked.
+#pragma once
+
+#include "kernels/conv2d/conv2d.h"
+
+namespace lockstep::ref {
+absl::Status conv2d_fwd(const KernelContext& ctx, const Conv2dParams& p, const float* x, const float* w, const float* b,
+                        float* y);
+absl::Status conv2d_bwd_data(const KernelContext& ctx, const Conv2dParams& p, const float* w, const float* y,
+                             const float* grad_y, float* grad_x);
+absl::Status conv2d_bwd_filter(const KernelContext& ctx, const Conv2dParams& p, const GradSlices& slices,
+                               const float* x, const float* y, const float* grad_y, GradOutput grad_w,
+                               GradOutput grad_b);
+absl::Status conv2d_pool_fwd(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool, const float* x,
+                             const float* w, const float* b, float* y, uint8_t* argmax);
+absl::Status conv2d_pool_bwd_data(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
+                                  const float* w, const float* y, const uint8_t* argmax, const float* grad_y,
+                                  float* grad_x);
+absl::Status conv2d_pool_bwd_filter(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
+                                    const GradSlices& slices, const float* x, const float* y, const uint8_t* argmax,
+                                    const float* grad_y, GradOutput grad_w, GradOutput grad_b);
+}  // namespace lockstep::ref
+
+namespace lockstep::simd {
+absl::Status conv2d_fwd(const KernelContext& ctx, const Conv2dParams& p, const float* x, const float* w, const float* b,
+                        float* y);
+absl::Status conv2d_bwd_data(const KernelContext& ctx, const Conv2dParams& p, const float* w, const float* y,
+                             const float* grad_y, float* grad_x);
+absl::Status conv2d_bwd_filter(const KernelContext& ctx, const Conv2dParams& p, const GradSlices& slices,
+                               const float* x, const float* y, const float* grad_y, GradOutput grad_w,
+                               GradOutput grad_b);
+absl::Status conv2d_pool_fwd(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool, const float* x,
+                             const float* w, const float* b, float* y, uint8_t* argmax);
+absl::Status conv2d_pool_bwd_data(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
+                                  const float* w, const float* y, const uint8_t* argmax, const float* grad_y,
+                                  float* grad_x);
+absl::Status conv2d_pool_bwd_filter(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
+                                    const GradSlices& slices, const float* x, const float* y, const uint8_t* argmax,
+                                    const float* grad_y, GradOutput grad_w, GradOutput grad_b);
+}  // namespace lockstep::simd

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The implementations behind softmax_xent.h: same contracts, arguments already checked.
+#pragma once
+
+#include "kernels/softmax_xent/softmax_xent.h"
+
+namespace lockstep::ref {
+absl::Status softmax_xent(const KernelContext& ctx, const SoftmaxXentParams& p, const float* logits,
+                          const int32_t* labels, float* loss, float* probabilities, float* grad_logits);
+absl::Status softmax(const KernelContext& ctx, int64_t N, int C, const float* logits, float* probabilities);
+}  // namespace lockstep::ref
+
+namespace lockstep::simd {
+absl::Status softmax_xent(const KernelContext& ctx, const SoftmaxXentParams& p, const float* logits,
+                          const int32_t* labels, float* loss, float* probabilities, float* grad_logits);
+absl::Status softmax(const KernelContext& ctx, int64_t N, int C, const float* logits, float* probabilities);
+}  // namespace lockstep::simd

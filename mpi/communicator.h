@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ranks of one job. Every wait is bounded: when a rank dies or stops, the others return an error or are aborted
+// within the stall time-out, and the reason names the rank and its host.
+//
+// All methods marked "collective" must be called by every rank in the same order. One thread at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/status.h"
+
+namespace lockstep {
+
+struct CommunicatorOptions {
+  // A rank that gives no sign of life (heartbeat or progress) for this long ends the job.
+  double stall_timeout_s = 8;
+};
+
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+
+  // "local", "mpi".
+  virtual std::string_view name() const = 0;
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  // Position among, and number of, the ranks on this host.
+  virtual int local_rank() const = 0;
+  virtual int local_size() const = 0;
+  virtual const std::string& host_of(int rank) const = 0;
+
+  // Collective. `what` appears in the error when a rank does not arrive.
+  virtual absl::Status barrier(std::string_view what) = 0;
+  // Collective: `bytes` of `data` from rank `root` to all.
+  virtual absl::Status broadcast(void* data, size_t bytes, int root) = 0;
+  // Collective: every rank's blob (lengths may differ), in rank order.
+  virtual absl::StatusOr<std::vector<std::string>> all_gather(std::string_view blob) = 0;
+
+  // Tells the watchdog that this rank's main thread is alive; call at least once per layer or batch. Thread-safe,
+  // cheap.
+  virtual void note_progress() = 0;
+
+  // Ends the whole job now: logs the reason with rank and host, then stops every rank with exit code 1.
+  [[noreturn]] virtual void abort(std::string_view reason) = 0;
+};
+
+// MPI when the process was started by mpirun or srun, else one local rank. Call once per process, before any thread is
+// started; the object must outlive every use and be destroyed last (it finalizes MPI).
+absl::StatusOr<std::unique_ptr<Communicator>> open_communicator(const CommunicatorOptions& options);
+std::unique_ptr<Communicator> make_local_communicator();
+
+}  // namespace lockstep
