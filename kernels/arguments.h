@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Argument checks that several operators share. Errors are InvalidArgument and say what was expected and found.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string_view>
+
+#include "core/base/status.h"
+#include "kernels/grad_slices.h"
+
+namespace lockstep {
+
+// A named size, for messages.
+struct Size {
+  std::string_view name;
+  int64_t value = 0;
+};
+
+absl::Status check_positive(std::string_view op, std::initializer_list<Size> sizes);
+absl::Status check_not_negative(std::string_view op, std::initializer_list<Size> sizes);
+
+// The product of the sizes must be addressable as an array of floats. All sizes are at least 0.
+absl::Status check_addressable(std::string_view op, std::string_view buffer, std::initializer_list<int64_t> sizes);
+
+// slices must cover exactly `examples`, and its subtrees be powers of two, aligned in the global tree, that tile it.
+absl::Status check_slices(std::string_view op, const GradSlices& slices, int64_t examples);
+
+// Partial sums of a parameter of `size` floats must not overlap.
+absl::Status check_grad_output(std::string_view op, std::string_view name, const GradOutput& grad, int64_t size,
+                               const GradSlices& slices);
+
+}  // namespace lockstep

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <vector>
+
+#include "kernels/dense/dense_impl.h"
+
+namespace lockstep::ref {
+namespace {
+
+// The gradient behind the ReLU, if there is one.
+double masked_grad(const DenseParams& p, const float* y, const float* grad_y, int64_t i) {
+  return p.relu && y[i] <= 0 ? 0.0 : grad_y[i];
+}
+
+}  // namespace
+
+absl::Status dense_fwd(const KernelContext&, const DenseParams& p, const float* x, const float* w, const float* b,
+                       float* y) {
+  const int I = p.I, O = p.O;
+  for (int64_t n = 0; n < p.N; ++n) {
+    for (int o = 0; o < O; ++o) {
+      double sum = b[o];
+      for (int i = 0; i < I; ++i) sum += double{x[n * I + i]} * w[int64_t{i} * O + o];
+      y[n * O + o] = static_cast<float>(p.relu && sum < 0 ? 0.0 : sum);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status dense_bwd_data(const KernelContext&, const DenseParams& p, const float* w, const float* y,
+                            const float* grad_y, float* grad_x) {
+  const int I = p.I, O = p.O;
+  for (int64_t n = 0; n < p.N; ++n) {
+    for (int i = 0; i < I; ++i) {
+      double sum = 0;
+      for (int o = 0; o < O; ++o) sum += masked_grad(p, y, grad_y, n * O + o) * w[int64_t{i} * O + o];
+      grad_x[n * I + i] = static_cast<float>(sum);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status dense_bwd_filter(const KernelContext&, const DenseParams& p, const GradSlices& slices, const float* x,
+                              const float* y, const float* grad_y, GradOutput grad_w, GradOutput grad_b) {
+  const int I = p.I, O = p.O;
+  int slice = 0;
+  for (size_t t = 0; t < slices.subtrees.size(); ++t) {
+    const int64_t begin = slices.offsets[static_cast<size_t>(slice)];
+    slice += slices.subtrees[t];
+    const int64_t end = slices.offsets[static_cast<size_t>(slice)];
+    std::vector<double> sum_w(static_cast<size_t>(int64_t{I} * O)), sum_b(static_cast<size_t>(O));
+    for (int64_t n = begin; n < end; ++n) {
+      for (int o = 0; o < O; ++o) {
+        const double grad = masked_grad(p, y, grad_y, n * O + o);
+        sum_b[static_cast<size_t>(o)] += grad;
+        for (int i = 0; i < I; ++i) sum_w[static_cast<size_t>(int64_t{i} * O + o)] += x[n * I + i] * grad;
+      }
+    }
+    float* out_w = grad_w.data + static_cast<int64_t>(t) * grad_w.stride;
+    float* out_b = grad_b.data + static_cast<int64_t>(t) * grad_b.stride;
+    for (const double sum : sum_w) *out_w++ = static_cast<float>(sum);
+    for (const double sum : sum_b) *out_b++ = static_cast<float>(sum);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace lockstep::ref
