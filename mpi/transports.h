@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The transports behind GradReducer::create. Collective; `communicator` outlives the reducer.
+#pragma once
+
+#include <memory>
+
+#include "core/base/status.h"
+#include "mpi/communicator.h"
+#include "mpi/grad_reducer.h"
+#include "mpi/grad_shards.h"
+
+namespace lockstep {
+
+// One rank: nothing moves.
+absl::StatusOr<std::unique_ptr<GradReducer>> make_local_grad_reducer(GradPlan plan);
+
+}  // namespace lockstep
