@@ -3,6 +3,7 @@
 
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/pool2d/pool2d_impl.h"
+#include "kernels/slice_sum_ref.h"
 
 namespace lockstep::ref {
 namespace {
@@ -79,24 +80,19 @@ absl::Status conv2d_bwd_data(const KernelContext&, const Conv2dParams& p, const 
 
 absl::Status conv2d_bwd_filter(const KernelContext&, const Conv2dParams& p, const GradSlices& slices, const float* x,
                                const float* y, const float* grad_y, GradOutput grad_w, GradOutput grad_b) {
-  const int64_t image = int64_t{p.OH()} * p.OW() * p.K;
-  int slice = 0;
-  for (size_t t = 0; t < slices.subtrees.size(); ++t) {
-    const int64_t begin = slices.offsets[static_cast<size_t>(slice)];
-    slice += slices.subtrees[t];
-    const int64_t end = slices.offsets[static_cast<size_t>(slice)];
-    std::vector<double> sum_w = zeros(p.filter_size()), sum_b = zeros(p.K);
+  const int64_t image = int64_t{p.OH()} * p.OW() * p.K, size_w = p.filter_size();
+  write_partial_sums(slices, size_w, grad_w, grad_b, [&](int64_t begin, int64_t end) {
+    std::vector<double> sum = zeros(size_w + p.K);
     for_each_connection(p, begin, end, [&](int64_t in, int64_t filter, int64_t out) {
       for (int k = 0; k < p.K; ++k) {
-        sum_w[static_cast<size_t>(filter + k)] += x[in] * masked_grad(p, y, grad_y, out + k);
+        sum[static_cast<size_t>(filter + k)] += x[in] * masked_grad(p, y, grad_y, out + k);
       }
     });
     for (int64_t i = begin * image; i < end * image; ++i) {
-      sum_b[static_cast<size_t>(i % p.K)] += masked_grad(p, y, grad_y, i);
+      sum[static_cast<size_t>(size_w + i % p.K)] += masked_grad(p, y, grad_y, i);
     }
-    round_to_float(sum_w, grad_w.data + static_cast<int64_t>(t) * grad_w.stride);
-    round_to_float(sum_b, grad_b.data + static_cast<int64_t>(t) * grad_b.stride);
-  }
+    return std::vector<float>(sum.begin(), sum.end());
+  });
   return absl::OkStatus();
 }
 

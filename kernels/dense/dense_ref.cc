@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "kernels/dense/dense_impl.h"
+#include "kernels/slice_sum_ref.h"
 
 namespace lockstep::ref {
 namespace {
@@ -42,24 +43,18 @@ absl::Status dense_bwd_data(const KernelContext&, const DenseParams& p, const fl
 absl::Status dense_bwd_filter(const KernelContext&, const DenseParams& p, const GradSlices& slices, const float* x,
                               const float* y, const float* grad_y, GradOutput grad_w, GradOutput grad_b) {
   const int I = p.I, O = p.O;
-  int slice = 0;
-  for (size_t t = 0; t < slices.subtrees.size(); ++t) {
-    const int64_t begin = slices.offsets[static_cast<size_t>(slice)];
-    slice += slices.subtrees[t];
-    const int64_t end = slices.offsets[static_cast<size_t>(slice)];
-    std::vector<double> sum_w(static_cast<size_t>(int64_t{I} * O)), sum_b(static_cast<size_t>(O));
+  const int64_t size_w = int64_t{I} * O;
+  write_partial_sums(slices, size_w, grad_w, grad_b, [&](int64_t begin, int64_t end) {
+    std::vector<double> sum(static_cast<size_t>(size_w + O));
     for (int64_t n = begin; n < end; ++n) {
       for (int o = 0; o < O; ++o) {
         const double grad = masked_grad(p, y, grad_y, n * O + o);
-        sum_b[static_cast<size_t>(o)] += grad;
-        for (int i = 0; i < I; ++i) sum_w[static_cast<size_t>(int64_t{i} * O + o)] += x[n * I + i] * grad;
+        sum[static_cast<size_t>(size_w + o)] += grad;
+        for (int i = 0; i < I; ++i) sum[static_cast<size_t>(int64_t{i} * O + o)] += x[n * I + i] * grad;
       }
     }
-    float* out_w = grad_w.data + static_cast<int64_t>(t) * grad_w.stride;
-    float* out_b = grad_b.data + static_cast<int64_t>(t) * grad_b.stride;
-    for (const double sum : sum_w) *out_w++ = static_cast<float>(sum);
-    for (const double sum : sum_b) *out_b++ = static_cast<float>(sum);
-  }
+    return std::vector<float>(sum.begin(), sum.end());
+  });
   return absl::OkStatus();
 }
 
