@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// One layer of a network: forward and backward over buffers that the model owns. A layer holds sizes and offsets, no
+// data, so it is immutable and thread-safe. A fused pair (convolution and the max-pool behind it) is one layer.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/base/status.h"
+#include "kernels/backend.h"
+#include "kernels/grad_slices.h"
+
+namespace lockstep {
+
+// Height, width, channels of one example's activation; a dense layer sees (and makes) 1 x 1 x units.
+struct FeatureShape {
+  int height = 1, width = 1, channels = 1;
+  int64_t size() const { return int64_t{height} * width * channels; }
+  // "14x14x32"
+  std::string to_string() const;
+};
+
+// What a pass over one local batch needs to know besides its buffers.
+struct PassContext {
+  KernelContext kernel;
+  int64_t examples = 0;
+  bool training = false;               // dropout drops
+  uint64_t seed = 0;                   // the run's
+  uint64_t step = 0;                   // global step
+  uint32_t first_example = 0;          // position in the global batch of local example 0
+  const GradSlices* slices = nullptr;  // backward only
+};
+
+struct ForwardBuffers {
+  const float* x = nullptr;        // (examples, input)
+  float* y = nullptr;              // (examples, output); the same as x for a layer that works in place
+  uint8_t* kept = nullptr;         // (examples, kept_bytes()): what backward needs besides y
+  const float* weights = nullptr;  // the flat parameter buffer
+};
+
+struct BackwardBuffers {
+  const float* x = nullptr;
+  const float* y = nullptr;
+  const uint8_t* kept = nullptr;
+  const float* weights = nullptr;
+  const float* grad_y = nullptr;  // (examples, output)
+  float* grad_x = nullptr;        // (examples, input), overwritten; null when nobody needs it
+  GradOutput gradients;           // of the flat parameter buffer
+};
+
+class Layer {
+ public:
+  Layer(std::string name, FeatureShape input, FeatureShape output)
+      : name_(std::move(name)), input_(input), output_(output) {}
+  virtual ~Layer() = default;
+
+  const std::string& name() const { return name_; }
+  FeatureShape input() const { return input_; }
+  FeatureShape output() const { return output_; }
+
+  // y overwrites x, grad_x overwrites grad_y. No later backward may need the old x.
+  virtual bool in_place() const { return false; }
+  // Bytes per example kept from forward to backward.
+  virtual int64_t kept_bytes() const { return 0; }
+  virtual bool has_parameters() const { return false; }
+  // Floating-point operations per example of forward; backward costs once more for each gradient it computes.
+  virtual double flops() const { return 0; }
+
+  virtual absl::Status forward(const PassContext& pass, const ForwardBuffers& buffers) const = 0;
+  virtual absl::Status backward(const PassContext& pass, const BackwardBuffers& buffers) const = 0;
+
+ private:
+  std::string name_;
+  FeatureShape input_, output_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/nn/layers/conv_layer.h"
+
+namespace lockstep {
+namespace {
+
+FeatureShape output_shape(const Conv2dParams& conv, const std::optional<Pool2dParams>& pool) {
+  if (pool) return {pool->OH(), pool->OW(), pool->C};
+  return {conv.OH(), conv.OW(), conv.K};
+}
+
+GradOutput at_offset(const GradOutput& gradients, int64_t offset) {
+  return {gradients.data + offset, gradients.stride};
+}
+
+}  // namespace
+
+ConvLayer::ConvLayer(std::string name, const Conv2dParams& conv, const std::optional<Pool2dParams>& pool,
+                     int64_t kernel_offset, int64_t bias_offset)
+    : Layer(std::move(name), {conv.H, conv.W, conv.C}, output_shape(conv, pool)),
+      conv_(conv),
+      pool_(pool),
+      kernel_offset_(kernel_offset),
+      bias_offset_(bias_offset) {}
+
+Conv2dParams ConvLayer::conv_params(int64_t examples) const {
+  Conv2dParams params = conv_;
+  params.N = examples;
+  return params;
+}
+
+Pool2dParams ConvLayer::pool_params(int64_t examples) const {
+  Pool2dParams params = *pool_;
+  params.N = examples;
+  return params;
+}
+
+double ConvLayer::flops() const { return conv_params(1).flops(); }
+
+absl::Status ConvLayer::forward(const PassContext& pass, const ForwardBuffers& b) const {
+  const float* w = b.weights + kernel_offset_;
+  const float* bias = b.weights + bias_offset_;
+  const Conv2dParams conv = conv_params(pass.examples);
+  if (!pool_) return conv2d_fwd(pass.kernel, conv, b.x, w, bias, b.y);
+  return conv2d_pool_fwd(pass.kernel, conv, pool_params(pass.examples), b.x, w, bias, b.y, b.kept);
+}
+
+absl::Status ConvLayer::backward(const PassContext& pass, const BackwardBuffers& b) const {
+  return pool_ ? backward_fused(pass, b) : backward_plain(pass, b);
+}
+
+absl::Status ConvLayer::backward_plain(const PassContext& pass, const BackwardBuffers& b) const {
+  const Conv2dParams conv = conv_params(pass.examples);
+  LOCKSTEP_RETURN_IF_ERROR(conv2d_bwd_filter(pass.kernel, conv, *pass.slices, b.x, b.y, b.grad_y,
+                                             at_offset(b.gradients, kernel_offset_),
+                                             at_offset(b.gradients, bias_offset_)));
+  if (b.grad_x == nullptr) return absl::OkStatus();
+  return conv2d_bwd_data(pass.kernel, conv, b.weights + kernel_offset_, b.y, b.grad_y, b.grad_x);
+}
+
+absl::Status ConvLayer::backward_fused(const PassContext& pass, const BackwardBuffers& b) const {
+  const Conv2dParams conv = conv_params(pass.examples);
+  const Pool2dParams pool = pool_params(pass.examples);
+  LOCKSTEP_RETURN_IF_ERROR(conv2d_pool_bwd_filter(pass.kernel, conv, pool, *pass.slices, b.x, b.y, b.kept, b.grad_y,
+                                                  at_offset(b.gradients, kernel_offset_),
+                                                  at_offset(b.gradients, bias_offset_)));
+  if (b.grad_x == nullptr) return absl::OkStatus();
+  return conv2d_pool_bwd_data(pass.kernel, conv, pool, b.weights + kernel_offset_, b.y, b.kept, b.grad_y, b.grad_x);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/nn/layers/dense_layer.h"
+
+namespace lockstep {
+
+absl::Status DenseLayer::forward(const PassContext& pass, const ForwardBuffers& b) const {
+  return dense_fwd(pass.kernel, params(pass.examples), b.x, b.weights + kernel_offset_, b.weights + bias_offset_, b.y);
+}
+
+absl::Status DenseLayer::backward(const PassContext& pass, const BackwardBuffers& b) const {
+  const DenseParams dense = params(pass.examples);
+  LOCKSTEP_RETURN_IF_ERROR(dense_bwd_filter(pass.kernel, dense, *pass.slices, b.x, b.y, b.grad_y,
+                                            {b.gradients.data + kernel_offset_, b.gradients.stride},
+                                            {b.gradients.data + bias_offset_, b.gradients.stride}));
+  if (b.grad_x == nullptr) return absl::OkStatus();
+  return dense_bwd_data(pass.kernel, dense, b.weights + kernel_offset_, b.y, b.grad_y, b.grad_x);
+}
+
+}  // namespace lockstep

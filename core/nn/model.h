@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs a network over local batches: owns the activations (one allocation for the whole run), borrows weights and
+// gradients. One thread drives it; the operators use the thread pool of the KernelContext.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "core/base/aligned_buffer.h"
+#include "core/base/status.h"
+#include "core/nn/network.h"
+#include "core/nn/step_times.h"
+
+namespace lockstep {
+
+enum class ModelUse { kInference, kTraining };
+
+class Model {
+ public:
+  // `network` is borrowed. `capacity`: most examples in one pass.
+  Model(const Network& network, int64_t capacity, ModelUse use);
+
+  // Bytes that a model of this capacity allocates.
+  static int64_t memory_bytes(const Network& network, int64_t capacity, ModelUse use);
+
+  const Network& network() const { return network_; }
+  int64_t capacity() const { return capacity_; }
+
+  // Where the caller puts the input of a pass: (capacity, H, W, C), numbers in [0, 1] for images.
+  float* input() { return activations_.data(); }
+  // Fills input() from bytes as TensorFlow does: float(x) * (1 / 255).
+  void load_images(const KernelContext& kernel, const uint8_t* images, int64_t examples);
+
+  // Called with a layer's index before its weights are read, and after its gradients are complete and its weights no
+  // longer needed. An error stops the pass and is returned.
+  using LayerHook = absl::FunctionRef<absl::Status(int layer)>;
+
+  absl::Status forward(const PassContext& pass, const float* weights, LayerHook before_layer);
+  // After forward: (examples, classes).
+  const float* logits() const { return output_of(network_.layer_count() - 1); }
+  // Loss per example of the last forward pass into `losses` (examples). With grad_scale != 0 also the gradient of the
+  // logits times grad_scale, where backward starts.
+  absl::Status loss(const PassContext& pass, const int32_t* labels, float grad_scale, float* losses);
+  absl::Status backward(const PassContext& pass, const float* weights, GradOutput gradients, LayerHook after_layer);
+
+  // Name of the first layer whose output of the last forward pass holds a non-finite number ("input" for the input
+  // itself), or "" when all are finite.
+  std::string first_nonfinite_layer(int64_t examples) const;
+
+  // Times of the layers and the loss since construction or the last reset.
+  StepTimes& times() { return times_; }
+
+ private:
+  const float* output_of(int layer) const { return activations_.data() + output_offset_[static_cast<size_t>(layer)]; }
+  float* output_of(int layer) { return activations_.data() + output_offset_[static_cast<size_t>(layer)]; }
+  // Layer -1 is the input.
+  float* input_of(int layer) { return layer == 0 ? input() : output_of(layer - 1); }
+
+  const Network& network_;
+  int64_t capacity_;
+  AlignedBuffer<float> activations_;    // input, then the output of each layer that does not work in place
+  AlignedBuffer<uint8_t> kept_;         // what layers keep for backward
+  AlignedBuffer<float> grads_[2];       // activation gradients of two neighbouring layers, in turns
+  std::vector<int64_t> output_offset_;  // floats, per layer
+  std::vector<int64_t> kept_offset_;    // bytes, per layer
+  StepTimes times_;
+};
+
+}  // namespace lockstep
