@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// The register-tiled multiply-accumulate at the heart of convolution and dense layers; included once per instruction
+// set.
+//
+// A tile of MR rows and NV vectors of columns is kept in registers while the reduction runs over two nested loops:
+//   C(m, n) = start + sum over ko < KO, ki < KI of A(m, ko, ki) * B(ko, ki, n)
+//   A(m, ko, ki) = a[m * a_m + ko * a_o + ki * a_i]      B(ko, ki, n) = b[ko * b_o + ki * b_i + n]
+// Two loops are enough for every use: rows of a filter window, output rows of an image, or a plain matrix product.
+//
+// Lockstep arithmetic: each element of C is one chain of fused multiply-adds in the order of (ko, ki), whatever the
+// tile and the vector length; lanes never mix. So every instruction set with FMA gives the same bits.
+#if defined(LOCKSTEP_KERNELS_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LOCKSTEP_KERNELS_GEMM_INL_H_
+#undef LOCKSTEP_KERNELS_GEMM_INL_H_
+#else
+#define LOCKSTEP_KERNELS_GEMM_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+HWY_BEFORE_NAMESPACE();
+namespace lockstep::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Floats = hn::ScalableTag<float>;
+using FloatVec = hn::Vec<Floats>;
+inline constexpr int kLanes = static_cast<int>(HWY_MAX_LANES_D(Floats));
+
+// Accumulators that fit beside one broadcast and NV columns: 31 of 32 registers with AVX-512, 15 of 16 otherwise.
+inline constexpr int kMaxVectors = 2;
+#if HWY_TARGET <= HWY_AVX3
+inline constexpr int kMaxRows = 14;
+#else
+inline constexpr int kMaxRows = 6;
+#endif
+inline constexpr int kPanel = kMaxVectors * kLanes;  // columns of a full tile
+
+inline constexpr int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+struct GemmLoop {
+  int KO = 1, KI = 0;
+  ptrdiff_t a_m = 0, a_o = 0, a_i = 0;
+  ptrdiff_t b_o = 0, b_i = 0;
+};
+
+// What happens before and after the reduction.
+struct GemmEnds {
+  const float* bias = nullptr;        // start value per column; null: zero
+  bool accumulate = false;            // start from C instead
+  bool relu = false;                  // C = max(0, C) at the end
+  const float* const* add = nullptr;  // tiles (MR, NV * kLanes) added at the end, in this order
+  int add_count = 0;
+};
+
+// kStride is a_m where it is known to the compiler, else 0.
+template <int MR, int NV, int kStride>
+HWY_NOINLINE void gemm_tile(const GemmLoop& loop, const GemmEnds& ends, const float* HWY_RESTRICT a,
+                            const float* HWY_RESTRICT b, float* HWY_RESTRICT c, ptrdiff_t ldc) {
+  const Floats d;
+  const ptrdiff_t a_m = kStride != 0 ? kStride : loop.a_m;
+  FloatVec acc[MR][NV];
+#pragma GCC unroll 16
+  for (int v = 0; v < NV; ++v) {
+    const FloatVec start = ends.bias == nullptr ? hn::Zero(d) : hn::LoadU(d, ends.bias + v * kLanes);
+#pragma GCC unroll 16
+    for (int m = 0; m < MR; ++m) acc[m][v] = start;
+  }
+  if (ends.accumulate) {
+#pragma GCC unroll 16
+    for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; ++v) acc[m][v] = hn::LoadU(d, c + m * ldc + v * kLanes);
+    }
+  }
+  const ptrdiff_t a_i = loop.a_i, b_i = loop.b_i;
+  for (int ko = 0; ko < loop.KO; ++ko) {
+    const float* HWY_RESTRICT pa = a + ko * loop.a_o;
+    const float* HWY_RESTRICT pb = b + ko * loop.b_o;
+    for (int ki = loop.KI; ki > 0; --ki) {
+      FloatVec columns[NV];
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; ++v) columns[v] = hn::LoadU(d, pb + v * kLanes);
+#pragma GCC unroll 16
+      for (int m = 0; m < MR; ++m) {
+        const FloatVec row = hn::Set(d, pa[m * a_m]);
+#pragma GCC unroll 16
+        for (int v = 0; v < NV; ++v) acc[m][v] = hn::MulAdd(row, columns[v], acc[m][v]);
+      }
+      pa += a_i;
+      pb += b_i;
+    }
+  }
+  for (int t = 0; t < ends.add_count; ++t) {
+#pragma GCC unroll 16
+    for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; ++v) {
+        acc[m][v] = hn::Add(hn::LoadU(d, ends.add[t] + (m * NV + v) * kLanes), acc[m][v]);
+      }
+    }
+  }
+  if (ends.relu) {
+    const FloatVec zero = hn::Zero(d);
+#pragma GCC unroll 16
+    for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; ++v) acc[m][v] = hn::IfThenZeroElse(hn::Le(acc[m][v], zero), acc[m][v]);  // keeps NaN
+    }
+  }
+#pragma GCC unroll 16
+  for (int m = 0; m < MR; ++m) {
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) hn::StoreU(acc[m][v], d, c + m * ldc + v * kLanes);
+  }
+}
+
+using GemmTile = void (*)(const GemmLoop&, const GemmEnds&, const float*, const float*, float*, ptrdiff_t);
+
+template <int NV, int kStride, int MR = kMaxRows>
+HWY_INLINE GemmTile gemm_tile_for(int rows) {
+  if constexpr (MR == 0) {
+    return nullptr;
+  } else {
+    return rows == MR ? &gemm_tile<MR, NV, kStride> : gemm_tile_for<NV, kStride, MR - 1>(rows);
+  }
+}
+
+HWY_INLINE GemmTile gemm_tile_for(int rows, int vectors, ptrdiff_t a_m) {
+  if (vectors == 1) return a_m == 1 ? gemm_tile_for<1, 1>(rows) : gemm_tile_for<1, 0>(rows);
+  switch (a_m) {
+    case 1:
+      return gemm_tile_for<2, 1>(rows);
+    case 32:
+      return gemm_tile_for<2, 32>(rows);
+    case 64:
+      return gemm_tile_for<2, 64>(rows);
+    default:
+      return gemm_tile_for<2, 0>(rows);
+  }
+}
+
+// Rows are split into equal tiles, so that no short tile leaves the multipliers idle.
+inline int tile_count(int rows) { return (rows + kMaxRows - 1) / kMaxRows; }
+inline int tile_begin(int tile, int tiles, int rows) { return static_cast<int>(int64_t{tile} * rows / tiles); }
+
+// C(M, columns) for one panel of at most kPanel columns. b has readable, finite columns up to the next multiple of
+// kLanes; so has ends.bias. C is written only within `columns`; no ends.add here.
+HWY_INLINE void gemm_panel(const GemmLoop& loop, GemmEnds ends, int M, int columns, const float* a, const float* b,
+                           float* c, ptrdiff_t ldc) {
+  const int vectors = (columns + kLanes - 1) / kLanes;
+  const int tiles = tile_count(M);
+  HWY_ALIGN float edge[kMaxRows * kPanel];
+  for (int t = 0; t < tiles; ++t) {
+    const int begin = tile_begin(t, tiles, M);
+    const int rows = tile_begin(t + 1, tiles, M) - begin;
+    const GemmTile tile = gemm_tile_for(rows, vectors, loop.a_m);
+    float* out = c + begin * ldc;
+    if (columns == vectors * kLanes) {
+      tile(loop, ends, a + begin * loop.a_m, b, out, ldc);
+      continue;
+    }
+    const int width = vectors * kLanes;
+    if (ends.accumulate) {
+      std::fill_n(edge, rows * width, 0.0f);
+      for (int m = 0; m < rows; ++m) std::copy_n(out + m * ldc, columns, edge + m * width);
+    }
+    tile(loop, ends, a + begin * loop.a_m, b, edge, width);
+    for (int m = 0; m < rows; ++m) std::copy_n(edge + m * width, columns, out + m * ldc);
+  }
+}
+
+}  // namespace lockstep::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // LOCKSTEP_KERNELS_GEMM_INL_H_
