@@ -28,7 +28,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using Floats = hn::ScalableTag<float>;
 using FloatVec = hn::Vec<Floats>;
-inline constexpr int kLanes = static_cast<int>(HWY_MAX_LANES_D(Floats));
+inline constexpr int kLanes = static_cast<int>(hn::MaxLanes(Floats{}));
 
 // Accumulators that fit beside one broadcast and NV columns: 31 of 32 registers with AVX-512, 15 of 16 otherwise.
 inline constexpr int kMaxVectors = 2;

@@ -46,6 +46,11 @@ HWY_INLINE void pack_panel(const float* from, int rows, ptrdiff_t ld, int column
 
 // A 4 x 4 block transposed: to[j * ld_to + i] = from[i * ld_from + j].
 HWY_INLINE void transpose_block(const float* from, ptrdiff_t ld_from, float* to, ptrdiff_t ld_to) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j < 4; ++j) to[j * ld_to + i] = from[i * ld_from + j];
+  }
+#else
   const hn::FixedTag<float, 4> d;
   const hn::Repartition<double, decltype(d)> d64;
   const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + ld_from);
@@ -58,6 +63,7 @@ HWY_INLINE void transpose_block(const float* from, ptrdiff_t ld_from, float* to,
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, lo01, lo23)), d, to + ld_to);
   hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, hi01, hi23)), d, to + 2 * ld_to);
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, hi01, hi23)), d, to + 3 * ld_to);
+#endif
 }
 
 // to (columns of `from`, width) = transpose of `rows` rows of from (rows, ld), zero behind column `rows`.

@@ -17,10 +17,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using Wide = hn::ScalableTag<uint64_t>;  // one Philox counter word a lane, in the low half
 using Words = hn::Rebind<uint32_t, Wide>;
-inline constexpr int kQuads = static_cast<int>(HWY_MAX_LANES_D(Wide));
+inline constexpr int kQuads = static_cast<int>(hn::MaxLanes(Wide{}));
 
 // Ten rounds of Philox4x32 for quads first .. first + kQuads - 1 of the stream; out[4 * i + j] = word j of quad i.
 HWY_INLINE void philox_quads(const RngStream& stream, uint32_t first, uint32_t* out) {
+#if HWY_TARGET == HWY_SCALAR
+  std::ranges::copy(stream.quad(first), out);
+#else
   const Wide d;
   const hn::Repartition<uint32_t, Wide> d32;
   const auto low = hn::Set(d, 0xFFFFFFFFu);
@@ -43,6 +46,7 @@ HWY_INLINE void philox_quads(const RngStream& stream, uint32_t first, uint32_t* 
   const Words dw;
   hn::StoreInterleaved4(hn::TruncateTo(dw, c0), hn::TruncateTo(dw, c1), hn::TruncateTo(dw, c2), hn::TruncateTo(dw, c3),
                         dw, out);
+#endif
 }
 
 template <class D>
@@ -89,7 +93,7 @@ absl::Status dropout_fwd(const KernelContext& ctx, const DropoutParams& p, const
 
 // The derivative is the same mask and scale.
 absl::Status dropout_bwd(const KernelContext& ctx, const DropoutParams& p, const float* grad_y, float* grad_x) {
-  return dropout_fwd(ctx, p, grad_y, grad_x);
+  return simd::dropout_fwd(ctx, p, grad_y, grad_x);
 }
 
 }  // namespace lockstep::simd
