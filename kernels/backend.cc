@@ -2,6 +2,9 @@
 #include "kernels/backend.h"
 
 #include <fmt/format.h>
+
+#include "kernels/simd_targets.h"
+// After simd_targets.h:
 #include <hwy/highway.h>
 
 #include "core/base/suggest.h"
@@ -20,7 +23,7 @@ absl::StatusOr<Backend> parse_backend(std::string_view name) {
 
 // The best of the instruction sets that are both compiled in and supported here: the lowest bit, by Highway's order.
 std::string simd_target_name() {
-  const int64_t targets = static_cast<int64_t>(hwy::SupportedTargets());
+  const int64_t targets = static_cast<int64_t>(hwy::SupportedTargets()) & HWY_TARGETS;
   return hwy::TargetName(targets & -targets);
 }
 

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small argument types of the per-image functions in conv2d_simd.cc, the same for every instruction set.
+// Argument types and scratch slots of the functions in conv2d_simd.cc, the same for every instruction set.
 #pragma once
 
 #include <cstdint>
 
 namespace lockstep {
+
+// Scratch slots. The first two are filled by the calling thread and read by all; the others belong to one image.
+enum ConvSlot { kFilterSlot, kSlicesSlot, kInputSlot, kOutputSlot, kBiasSlot };
 
 // The gradient arriving at the output of the convolution (or of the pool fused behind it).
 struct ConvGradSource {

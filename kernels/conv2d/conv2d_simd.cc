@@ -22,9 +22,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace lockstep::HWY_NAMESPACE {
 
-// Scratch slots. The first is filled by the calling thread and read by all; the others belong to one image of a thread.
-enum Slot { kFilterSlot = 0, kSlicesSlot = 1, kInputSlot = 2, kOutputSlot = 3, kBiasSlot = 4 };
-
 int conv_lanes() { return kLanes; }
 
 // Copies rows of `from` columns into rows of `to` columns, zero behind: vector loads may read whole vectors.
@@ -209,8 +206,6 @@ HWY_EXPORT(conv_sum_block);
 
 namespace {
 
-constexpr int kTurnedSlot = 0, kSlicesSlot = 1;  // the calling thread's; see Slot
-
 absl::Status forward(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams* pool, const float* x,
                      const float* w, const float* b, float* y, uint8_t* argmax) {
   const int64_t in = int64_t{p.H} * p.W * p.C;
@@ -234,7 +229,7 @@ absl::Status backward_data(const KernelContext& ctx, const Conv2dParams& p, cons
                            const ConvGradSource& grad, float* grad_x) {
   const int lanes = HWY_DYNAMIC_DISPATCH(conv_lanes)();
   const int64_t turned_size = int64_t{p.R} * p.S * p.K * ((p.C + lanes - 1) / lanes * lanes);
-  float* turned = scratch(kTurnedSlot, static_cast<size_t>(turned_size));
+  float* turned = scratch(kFilterSlot, static_cast<size_t>(turned_size));
   parallel_for(ctx.pool, int64_t{p.R} * p.S, [&](int64_t rs, int) {
     HWY_DYNAMIC_DISPATCH(conv_turn_filter)(p, w, rs, turned);
   });

@@ -19,8 +19,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace lockstep::HWY_NAMESPACE {
 
-// Scratch slots: the masked gradient belongs to the calling thread and is read by all; the others to one task.
-enum Slot { kMaskedSlot = 0, kPanelSlot = 1, kRowsSlot = 2 };
+// Scratch slots of one task; slot 0 holds the masked gradient of the calling thread, which all read.
+enum Slot { kPanelSlot = 1, kRowsSlot = 2 };
 
 // Rows of the reduction copied at a time: 128 KB of panel beside 1.5 KB of each example.
 inline constexpr int kChunk = 1024;
