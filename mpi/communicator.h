@@ -12,13 +12,18 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "core/base/status.h"
 
 namespace lockstep {
 
+class MessagePort;
+
 struct CommunicatorOptions {
   // A rank that gives no sign of life (heartbeat or progress) for this long ends the job.
   double stall_timeout_s = 8;
+  // All processes of the job must have started within this time.
+  double startup_timeout_s = 60;
 };
 
 class Communicator {
@@ -40,6 +45,14 @@ class Communicator {
   virtual absl::Status broadcast(void* data, size_t bytes, int root) = 0;
   // Collective: every rank's blob (lengths may differ), in rank order.
   virtual absl::StatusOr<std::vector<std::string>> all_gather(std::string_view blob) = 0;
+
+  // Polls `done` until it is true or fails, for the transports of this folder: spins for some microseconds, then
+  // yields, then sleeps. Meanwhile this rank counts as waiting for others, so the watchdog blames whoever does not
+  // arrive; `what` tells in its report what is waited for.
+  virtual absl::Status wait_for_others(std::string_view what, absl::FunctionRef<absl::StatusOr<bool>()> done);
+
+  // Nonblocking messages between ranks, or null when there are none (one rank). Owned by the communicator.
+  virtual MessagePort* messages() { return nullptr; }
 
   // Tells the watchdog that this rank's main thread is alive; call at least once per layer or batch. Thread-safe,
   // cheap.

@@ -14,6 +14,10 @@
 //
 // The result does not depend on the number of ranks: who finishes an element adds the same partial sums in the same
 // order. Buffers belong to the reducer. One thread (the training loop) calls; errors name bucket, rank and host.
+//
+// Other ranks may still read this rank's gradients of a bucket until its wait_all_gather has returned: write them (also
+// zeros) only after that. Calls out of order are broken invariants and end the process. wait_all_gather of a bucket
+// that has nothing outstanding returns at once.
 #pragma once
 
 #include <cstdint>
@@ -84,7 +88,8 @@ class GradReducer {
   virtual Bucket shard_of(int bucket, int rank) const = 0;
 
   // Collective: fills `full` (parameters floats) on rank 0 from every rank's own shards in `mine` (same layout; only
-  // the own shards are read). For checkpoints of optimizer state.
+  // the own shards are read; `full` is not used on other ranks). For checkpoints of optimizer state. Call it between
+  // steps; it waits for outstanding all-gathers and may overwrite gradients().
   virtual absl::Status gather_shards(const float* mine, float* full) = 0;
 
   // Seconds this rank has waited for others, and bytes it has sent or read from others, so far.

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "mpi/bucket_phase.h"
 #include "mpi/page_buffer.h"
 #include "mpi/transports.h"
 
@@ -20,17 +21,30 @@ class LocalGradReducer : public GradReducer {
   float* gradients() override { return gradients_.data(); }
   int64_t gradient_stride() const override { return plan_.stride; }
 
-  void begin_step(uint32_t control) override { control_ = control; }
+  void begin_step(uint32_t control) override {
+    phases_.begin_step();
+    control_ = control;
+  }
   uint32_t control() const override { return control_; }
 
-  absl::Status start_reduce_scatter(int) override { return absl::OkStatus(); }
+  absl::Status start_reduce_scatter(int bucket) override {
+    phases_.start_reduce(bucket);
+    return absl::OkStatus();
+  }
   bool reduce_scatter_ready(int) override { return true; }
   absl::StatusOr<Shard> wait_reduce_scatter(int bucket) override {
+    phases_.finish_reduce(bucket);
     const Bucket own = plan_.my_shard(bucket);
     return Shard{own.offset, own.offset + own.size, {{gradients_.data() + own.offset, plan_.subtrees_of(0)[0]}}};
   }
-  absl::Status start_all_gather(int) override { return absl::OkStatus(); }
-  absl::Status wait_all_gather(int) override { return absl::OkStatus(); }
+  absl::Status start_all_gather(int bucket) override {
+    phases_.start_gather(bucket);
+    return absl::OkStatus();
+  }
+  absl::Status wait_all_gather(int bucket) override {
+    if (phases_.gathering(bucket)) phases_.finish_gather(bucket);
+    return absl::OkStatus();
+  }
 
   Bucket shard_of(int bucket, int rank) const override { return plan_.shard(bucket, rank); }
   absl::Status gather_shards(const float* mine, float* full) override {
@@ -44,6 +58,7 @@ class LocalGradReducer : public GradReducer {
  private:
   const GradPlan plan_;
   PageBuffer weights_, gradients_;
+  BucketPhases phases_{plan_.bucket_count()};
   uint32_t control_ = 0;
 };
 

@@ -13,5 +13,9 @@ namespace lockstep {
 
 // One rank: nothing moves.
 absl::StatusOr<std::unique_ptr<GradReducer>> make_local_grad_reducer(GradPlan plan);
+// Ranks that can map each other's memory. Unavailable, on every rank, when they cannot.
+absl::StatusOr<std::unique_ptr<GradReducer>> make_shm_grad_reducer(Communicator& communicator, GradPlan plan);
+// Ranks that can send messages to each other.
+absl::StatusOr<std::unique_ptr<GradReducer>> make_mpi_grad_reducer(Communicator& communicator, GradPlan plan);
 
 }  // namespace lockstep
