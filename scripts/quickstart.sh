@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Fresh machine to a trained, evaluated model: dependencies, build, records, two ranks of training. Prints each command
+# it runs; fails when the model is worse than it should be. Safe to run again: it starts its own folder anew.
+#   scripts/quickstart.sh [OUTPUT_DIR]     default out/quickstart
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+readonly wanted_accuracy=0.990
+readonly out=${1:-out/quickstart}
+readonly bin=build/release/bin
+
+# Open MPI refuses to run as root unless both are set; containers are root.
+if [[ $(id -u) == 0 ]]; then
+  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi
+
+say "Dependencies"
+scripts/install_deps.sh
+
+say "Build"
+run cmake --preset release
+run cmake --build --preset release --target lockstep mnist_train
+
+say "Records: gzip IDX to TFRecord"
+run "$bin/lockstep" records create --source data/mnist --directory "$out/records"
+
+say "Training on two ranks"
+run rm -rf "$out/run"  # a run that finds its own checkpoints would resume, and be done at once
+# --oversubscribe: also where the host has one core. --bind-to none: ranks may use every core they are given.
+run mpirun -np 2 --oversubscribe --bind-to none "$bin/mnist_train" --config configs/train/quick.yaml \
+  --data_dir "$out/records" --output_dir "$out/run"
+
+field() { sed -nE "s/.*\"$1\": *\"?([^\",}]*)\"?.*/\1/p" "$out/run/run.json" | head -n 1; }
+accuracy=$(field accuracy)
+
+say "Result"
+cat <<END
+test accuracy   $accuracy (wanted: at least $wanted_accuracy)
+training        $(field wall_seconds) s, $(field images_per_s) images/s
+weights sha256  $(field weights_sha256)
+outputs         $out/run: checkpoints, run.json, TensorBoard events (tensorboard --logdir $out/run)
+END
+if ! awk -v got="$accuracy" -v want="$wanted_accuracy" 'BEGIN { exit !(got >= want) }'; then
+  echo "FAILED: the accuracy is below $wanted_accuracy" >&2
+  exit 1
+fi
+echo "OK"

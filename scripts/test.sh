@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Fresh machine to a passed test suite: dependencies, release build with warnings as errors and every test that needs
+# no GPU, unit tests under ASan+UBSan and under TSan, formatting, clang-tidy. Goes on after a failure where it can;
+# the last line is "N passed, N failed". Output of each stage stays in build/test-logs/.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+readonly logs=build/test-logs
+passed=0 failed=0 summary=()
+mkdir -p "$logs"
+
+# GCC's ThreadSanitizer cannot place its shadow memory where the kernel randomizes addresses widely (Ubuntu 24.04).
+fixed_addresses=()
+if setarch "$(uname -m)" -R true 2>/dev/null; then fixed_addresses=(setarch "$(uname -m)" -R); fi
+
+# stage NAME COMMAND... : runs it, logs it, and counts it: a ctest run by its tests, anything else as one.
+stage() {
+  local name=$1 log status=0 start=$SECONDS counts
+  shift
+  log=$logs/${name// /-}.log
+  say "$name"
+  "$@" 2>&1 | tee "$log" || status=$?
+  counts=$(sed -nE 's/^[0-9]+% tests passed, ([0-9]+) tests? failed out of ([0-9]+)$/\2 \1/p' "$log" | tail -n 1)
+  if [[ -n $counts ]]; then
+    local total=${counts% *} bad=${counts#* }
+    passed=$((passed + total - bad)) failed=$((failed + bad))
+    summary+=("$(printf '%-28s %4d passed, %d failed  %5d s' "$name" $((total - bad)) "$bad" $((SECONDS - start)))")
+  elif [[ $status == 0 ]]; then
+    passed=$((passed + 1))
+    summary+=("$(printf '%-28s passed  %20d s' "$name" $((SECONDS - start)))")
+  fi
+  # A ctest that failed without a failed test (no test found, crash) counts too.
+  if [[ $status != 0 && ${counts#* } == 0 || $status != 0 && -z $counts ]]; then
+    failed=$((failed + 1))
+    summary+=("$(printf '%-28s FAILED (status %d), see %s' "$name" "$status" "$log")")
+  fi
+  return "$status"
+}
+
+build() { run cmake --preset "$1" && run "${fixed_addresses[@]}" cmake --build --preset "$1"; }
+run_tests() {
+  local preset=$1
+  shift
+  run "${fixed_addresses[@]}" ctest --preset "$preset" -j "$(cores)" --no-tests=error "$@"
+}
+
+# Tests are labelled slow when they do not fit into this script's half hour, gpu when they need one.
+release_suite() { stage "build release" build release && stage "tests release" run_tests release -LE '^(slow|gpu)$'; }
+sanitizer_suite() { stage "build $1" build "$1" && stage "unit tests $1" run_tests "$1"; }
+
+our_sources() { find core kernels io mpi serve bench tests -regextype egrep -regex '.*\.(h|cc|cu|cuh)' | sort; }
+format_check() { our_sources | run xargs -r clang-format-14 --dry-run -Werror; }
+
+# The library and program sources; not the tests, nor the Highway sources, each of which takes minutes to analyse.
+tidy_check() {
+  our_sources | grep -E '\.cc$' | grep -vE '^(tests|bench)/|_simd\.cc$' |
+    run xargs -r -P "$(cores)" -n 4 clang-tidy-14 -p build/release --quiet --warnings-as-errors='*'
+}
+
+main() {
+  run scripts/install_deps.sh
+  stage "format" format_check || true
+  release_suite || true
+  stage "clang-tidy" tidy_check || true
+  sanitizer_suite asan || true
+  sanitizer_suite tsan || true
+
+  say "Summary ($((SECONDS / 60)) min $((SECONDS % 60)) s)"
+  printf '%s\n' "${summary[@]}"
+  echo "$passed passed, $failed failed"
+  [[ $failed == 0 ]]
+}
+
+main "$@"
