@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -14,6 +15,16 @@
 
 namespace lockstep {
 namespace {
+
+std::atomic<FileHooks*> file_hooks{nullptr};
+
+// OK unless a test wants this operation to fail.
+absl::Status before(FileOp op, const std::string& path, size_t* bytes = nullptr) {
+  FileHooks* hooks = file_hooks.load(std::memory_order_acquire);
+  if (hooks == nullptr) return absl::OkStatus();
+  size_t none = 0;
+  return hooks->before(op, path, bytes == nullptr ? &none : bytes);
+}
 
 absl::Status os_error(std::string_view operation, std::string_view path) {
   return absl::ErrnoToStatus(errno, fmt::format("{}: cannot {}", path, operation));
@@ -72,11 +83,13 @@ class PosixWritableFile : public WritableFile {
 
   absl::Status sync() override {
     if (absl::Status s = flush(); !s.ok()) return s;
+    LOCKSTEP_RETURN_IF_ERROR(before(FileOp::kSync, path_));
     return ::fsync(fd_) == 0 ? absl::OkStatus() : os_error("fsync", path_);
   }
 
   absl::Status close() override {
     if (absl::Status s = flush(); !s.ok()) return s;
+    LOCKSTEP_RETURN_IF_ERROR(before(FileOp::kClose, path_));
     const int fd = std::exchange(fd_, -1);
     return ::close(fd) == 0 ? absl::OkStatus() : os_error("close", path_);
   }
@@ -85,6 +98,15 @@ class PosixWritableFile : public WritableFile {
   static constexpr size_t kBufferBytes = 256 << 10;
 
   absl::Status write_all(std::string_view data) {
+    if (data.empty()) return absl::OkStatus();
+    size_t allowed = data.size();
+    const absl::Status fault = before(FileOp::kWrite, path_, &allowed);
+    if (!fault.ok()) data = data.substr(0, allowed);
+    LOCKSTEP_RETURN_IF_ERROR(write_bytes(data));
+    return fault;
+  }
+
+  absl::Status write_bytes(std::string_view data) {
     while (!data.empty()) {
       const ssize_t n = ::write(fd_, data.data(), data.size());
       if (n < 0 && errno == EINTR) continue;
@@ -99,9 +121,41 @@ class PosixWritableFile : public WritableFile {
   std::string buffer_;
 };
 
+absl::StatusOr<std::unique_ptr<WritableFile>> open_for_writing(const std::string& path, int flags) {
+  LOCKSTEP_RETURN_IF_ERROR(before(FileOp::kCreate, path));
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0666);
+  if (fd < 0) return os_error("open for writing", path);
+  return std::make_unique<PosixWritableFile>(path, fd);
+}
+
 }  // namespace
 
+std::string_view file_op_name(FileOp op) {
+  switch (op) {
+    case FileOp::kOpen:
+      return "open";
+    case FileOp::kCreate:
+      return "create";
+    case FileOp::kWrite:
+      return "write";
+    case FileOp::kSync:
+      return "sync";
+    case FileOp::kClose:
+      return "close";
+    case FileOp::kRename:
+      return "rename";
+    case FileOp::kRemove:
+      return "remove";
+    case FileOp::kSyncDirectory:
+      return "sync_directory";
+  }
+  return "?";
+}
+
+void set_file_hooks(FileHooks* hooks) { file_hooks.store(hooks, std::memory_order_release); }
+
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> RandomAccessFile::open(const std::string& path) {
+  LOCKSTEP_RETURN_IF_ERROR(before(FileOp::kOpen, path));
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return os_error("open for reading", path);
   struct stat info {};
@@ -111,13 +165,18 @@ absl::StatusOr<std::unique_ptr<RandomAccessFile>> RandomAccessFile::open(const s
     ::close(fd);
     return status;
   }
-  return std::make_unique<PosixRandomAccessFile>(path, fd, static_cast<uint64_t>(info.st_size));
+  std::unique_ptr<RandomAccessFile> file =
+      std::make_unique<PosixRandomAccessFile>(path, fd, static_cast<uint64_t>(info.st_size));
+  FileHooks* hooks = file_hooks.load(std::memory_order_acquire);
+  return hooks == nullptr ? std::move(file) : hooks->opened(std::move(file));
 }
 
 absl::StatusOr<std::unique_ptr<WritableFile>> WritableFile::create(const std::string& path, bool append_mode) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append_mode ? O_APPEND : O_TRUNC), 0666);
-  if (fd < 0) return os_error("open for writing", path);
-  return std::make_unique<PosixWritableFile>(path, fd);
+  return open_for_writing(path, append_mode ? O_APPEND : O_TRUNC);
+}
+
+absl::StatusOr<std::unique_ptr<WritableFile>> WritableFile::create_new(const std::string& path) {
+  return open_for_writing(path, O_EXCL);
 }
 
 absl::StatusOr<AtomicFile> AtomicFile::create(const std::string& path) {
@@ -133,7 +192,7 @@ absl::StatusOr<AtomicFile> AtomicFile::create(const std::string& path) {
 AtomicFile::AtomicFile(AtomicFile&&) noexcept = default;
 
 AtomicFile::~AtomicFile() {
-  if (file_ != nullptr) ::unlink(temporary_.c_str());
+  if (file_ != nullptr) remove_file(temporary_).IgnoreError();  // already on the way out of a failure
 }
 
 absl::Status AtomicFile::append(std::string_view data) { return file_->append(data); }
@@ -141,6 +200,7 @@ absl::Status AtomicFile::append(std::string_view data) { return file_->append(da
 absl::Status AtomicFile::commit() {
   if (absl::Status s = file_->sync(); !s.ok()) return s;
   if (absl::Status s = file_->close(); !s.ok()) return s;
+  LOCKSTEP_RETURN_IF_ERROR(before(FileOp::kRename, path_));
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) return os_error("rename the temporary file to", path_);
   file_.reset();
   return sync_directory(directory_name(path_));
@@ -184,6 +244,7 @@ absl::Status make_directories(const std::string& path) {
 }
 
 absl::Status remove_file(const std::string& path) {
+  LOCKSTEP_RETURN_IF_ERROR(before(FileOp::kRemove, path));
   if (::unlink(path.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
   return os_error("remove", path);
 }
@@ -203,6 +264,7 @@ absl::StatusOr<std::vector<std::string>> list_directory(const std::string& path)
 }
 
 absl::Status sync_directory(const std::string& path) {
+  LOCKSTEP_RETURN_IF_ERROR(before(FileOp::kSyncDirectory, path));
   const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return os_error("open the directory", path);
   const int result = ::fsync(fd);

@@ -39,6 +39,8 @@ class WritableFile {
 
   // Creates or truncates; `append_mode` keeps what is there.
   static absl::StatusOr<std::unique_ptr<WritableFile>> create(const std::string& path, bool append_mode = false);
+  // AlreadyExists when there is a file of this name, whoever made it.
+  static absl::StatusOr<std::unique_ptr<WritableFile>> create_new(const std::string& path);
 };
 
 // Writes to `<path>.tmp.<pid>`; commit() fsyncs, renames over `path` and fsyncs the directory. Destroyed without
@@ -71,5 +73,22 @@ absl::Status sync_directory(const std::string& path);
 std::string join_path(std::string_view directory, std::string_view name);
 std::string base_name(std::string_view path);
 std::string directory_name(std::string_view path);
+
+// The seam through which tests break files. Operations of every function above, in the order they reach the system.
+enum class FileOp { kOpen, kCreate, kWrite, kSync, kClose, kRename, kRemove, kSyncDirectory };
+std::string_view file_op_name(FileOp op);
+
+class FileHooks {
+ public:
+  virtual ~FileHooks() = default;
+  // Called before an operation on `path` (kRename: the new name). An error replaces the operation, except that a failed
+  // kWrite first writes `*bytes` bytes (the hook may lower it), and a failed kClose still frees the descriptor.
+  virtual absl::Status before(FileOp op, const std::string& path, size_t* bytes) = 0;
+  // Called with every file opened for reading; may return a wrapper.
+  virtual std::unique_ptr<RandomAccessFile> opened(std::unique_ptr<RandomAccessFile> file) { return file; }
+};
+
+// Tests only. Borrowed; null (the default) removes it. Hooks are called from every thread that uses files.
+void set_file_hooks(FileHooks* hooks);
 
 }  // namespace lockstep
