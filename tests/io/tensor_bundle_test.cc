@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/tensor_bundle.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "io/crc32c.h"
+#include "tests/support/damage.h"
+#include "tests/support/fault_file.h"
+#include "tests/support/tmp_dir.h"
+
+namespace lockstep {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+const std::vector<float> kBias = {1.5f, -2.0f, 0.25f};
+const std::vector<float> kKernel = {0, 1, 2, 3, 4, 5, 6, 7};
+const std::vector<int64_t> kStep = {200};
+
+absl::Status write_small(const std::string& prefix) {
+  return write_tensor_bundle(prefix, {{"conv/kernel", TensorDtype::kFloat32, {2, 2, 1, 2}, bytes_of(kKernel)},
+                                      {"global_step", TensorDtype::kInt64, {}, bytes_of(kStep)},
+                                      {"conv/bias", TensorDtype::kFloat32, {3}, bytes_of(kBias)}});
+}
+
+// Opens and reads everything: the first error, or OK.
+absl::Status read_all(const std::string& path) {
+  auto reader = TensorBundleReader::open(path);
+  if (!reader.ok()) return reader.status();
+  for (const auto& [name, entry] : (*reader)->entries()) {
+    std::vector<char> bytes(entry.size_bytes);
+    LOCKSTEP_RETURN_IF_ERROR((*reader)->read_bytes(name, bytes));
+  }
+  return absl::OkStatus();
+}
+
+std::string index_of(const std::string& prefix) { return prefix + ".index"; }
+std::string data_of(const std::string& prefix) { return prefix + ".data-00000-of-00001"; }
+
+class TensorBundle : public testing::Test {
+ protected:
+  TensorBundle() { EXPECT_TRUE(write_small(prefix_).ok()); }
+
+  const TmpDir dir_;
+  const std::string prefix_ = dir_.file("model.ckpt-200");
+};
+
+TEST_F(TensorBundle, RoundTripKeepsNamesShapesTypesAndValues) {
+  auto reader = TensorBundleReader::open(prefix_);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  EXPECT_EQ((*reader)->entries().size(), 3u);
+  EXPECT_THAT((*reader)->entries().at("conv/kernel").shape, ElementsAre(2, 2, 1, 2));
+  std::vector<float> kernel(8);
+  ASSERT_TRUE((*reader)->read("conv/kernel", kernel).ok());
+  EXPECT_EQ(kernel, kKernel);
+  std::vector<float> bias(3);
+  ASSERT_TRUE((*reader)->read("conv/bias", bias).ok());
+  EXPECT_EQ(bias, kBias);
+  auto step = (*reader)->read_int64("global_step");
+  ASSERT_TRUE(step.ok());
+  EXPECT_EQ(*step, kStep);
+  EXPECT_TRUE((*reader)->entries().at("global_step").shape.empty());
+}
+
+TEST_F(TensorBundle, DataFileIsTheTensorsInNameOrder) {
+  EXPECT_EQ(slurp(data_of(prefix_)),
+            std::string(bytes_of(kBias)) + std::string(bytes_of(kKernel)) + std::string(bytes_of(kStep)));
+}
+
+// The index byte by byte, as docs/formats/checkpoint.md works it out.
+TEST_F(TensorBundle, IndexHasTheBytesOfTheFormat) {
+  const auto fixed32 = [](uint32_t v) { return std::string(reinterpret_cast<const char*>(&v), 4); };
+  const auto entry = [](int shared, const std::string& suffix, const std::string& value) {
+    return std::string{static_cast<char>(shared), static_cast<char>(suffix.size()), static_cast<char>(value.size())} +
+           suffix + value;
+  };
+  const auto with_trailer = [&](const std::string& block) {
+    const std::string typed = block + std::string(1, '\0');
+    return typed + fixed32(masked_crc32c(typed));
+  };
+  using namespace std::string_literals;
+  const std::string block =
+      entry(0, "", "\x08\x01\x1a\x02\x08\x01"s) +
+      entry(0, "conv/bias", "\x08\x01\x12\x04\x12\x02\x08\x03\x28\x0c\x35"s + fixed32(masked_crc32c(bytes_of(kBias)))) +
+      entry(5, "kernel",
+            "\x08\x01\x12\x10\x12\x02\x08\x02\x12\x02\x08\x02\x12\x02\x08\x01\x12\x02\x08\x02\x20\x0c\x28\x20\x35"s +
+                fixed32(masked_crc32c(bytes_of(kKernel)))) +
+      entry(0, "global_step", "\x08\x09\x12\x00\x20\x2c\x28\x08\x35"s + fixed32(masked_crc32c(bytes_of(kStep)))) +
+      "\0\0\0\0\x01\0\0\0"s;
+  const std::string metaindex = "\0\0\0\0\x01\0\0\0\0\xc0\xf2\xa1\xb0"s;
+  const auto varint = [](size_t v) { return std::string(1, static_cast<char>(v)); };
+  ASSERT_LT(block.size() + 5 + metaindex.size(), 128u);  // each varint is one byte
+  const std::string index_block = entry(0, "h", varint(0) + varint(block.size())) + "\0\0\0\0\x01\0\0\0"s;
+  std::string footer = varint(block.size() + 5) + varint(metaindex.size() - 5) +
+                       varint(block.size() + 5 + metaindex.size()) + varint(index_block.size());
+  footer.resize(40);
+  footer += "\x57\xfb\x80\x8b\x24\x75\x47\xdb";
+  EXPECT_EQ(slurp(index_of(prefix_)), with_trailer(block) + metaindex + with_trailer(index_block) + footer);
+}
+
+TEST_F(TensorBundle, AnyFileOfTheSetNamesIt) {
+  for (const std::string& path : {prefix_, index_of(prefix_), data_of(prefix_), prefix_ + ".meta", dir_.path()}) {
+    auto found = bundle_prefix(path);
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_EQ(*found, prefix_);
+  }
+}
+
+TEST_F(TensorBundle, CheckpointFileAndItsDirectoryNameTheNewest) {
+  ASSERT_TRUE(write_small(dir_.file("model.ckpt-100")).ok());
+  spill(dir_.file("checkpoint"), "model_checkpoint_path: \"model.ckpt-100\"\n");
+  EXPECT_EQ(bundle_prefix(dir_.path()).value_or("?"), dir_.file("model.ckpt-100"));
+  EXPECT_EQ(bundle_prefix(dir_.file("checkpoint")).value_or("?"), dir_.file("model.ckpt-100"));
+}
+
+TEST_F(TensorBundle, WrongPathsSayWhatWasExpectedAndWhatThereIs) {
+  const auto message = [](const std::string& path) { return std::string(bundle_prefix(path).status().message()); };
+  EXPECT_THAT(message(dir_.file("model.ckpt-20")), HasSubstr("did you mean `model.ckpt-200`?"));
+  EXPECT_THAT(message(dir_.file("none/model.ckpt-2")), HasSubstr("no checkpoint at all"));
+  const TmpDir empty;
+  EXPECT_THAT(message(empty.path()), HasSubstr("no checkpoint in this directory"));
+  spill(empty.file("weights.npz"), "x");
+  EXPECT_THAT(message(empty.file("weights.npz")), HasSubstr("a file that does not belong to a checkpoint"));
+  ASSERT_TRUE(write_small(dir_.file("model.ckpt-100")).ok());
+  EXPECT_THAT(message(dir_.path()), HasSubstr("name one of them"));
+  spill(dir_.file("checkpoint"), "model_checkpoint_path: \"model.ckpt-7\"\n");
+  EXPECT_THAT(message(dir_.path()), HasSubstr("names `model.ckpt-7`, but there is no"));
+}
+
+TEST_F(TensorBundle, IndexCutAnywhereIsAnError) {
+  for_each_cut(slurp(index_of(prefix_)), [&](const std::string& damaged, size_t length) {
+    spill(index_of(prefix_), damaged);
+    const absl::Status status = read_all(prefix_);
+    EXPECT_TRUE(absl::IsDataLoss(status)) << length << ": " << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("model.ckpt-200.index: offset"));
+  });
+}
+
+TEST_F(TensorBundle, DataCutAnywhereIsAnError) {
+  const std::string whole = slurp(data_of(prefix_));
+  for_each_cut(whole, [&](const std::string& damaged, size_t length) {
+    spill(data_of(prefix_), damaged);
+    EXPECT_THAT(std::string(read_all(prefix_).message()), HasSubstr(fmt::format("expected {} bytes", whole.size())))
+        << length;
+  });
+}
+
+TEST_F(TensorBundle, AnyFlippedBitIsFound) {
+  for (const std::string& path : {index_of(prefix_), data_of(prefix_)}) {
+    const std::string whole = slurp(path);
+    for_each_bit_flip(
+        whole,
+        [&](const std::string& damaged, size_t bit) {
+          spill(path, damaged);
+          EXPECT_FALSE(read_all(prefix_).ok()) << path << ", bit " << bit;
+        },
+        7);  // every byte
+    spill(path, whole);
+    ASSERT_TRUE(read_all(prefix_).ok());
+  }
+}
+
+TEST_F(TensorBundle, TrailingBytesAreErrors) {
+  for (const std::string& path : {index_of(prefix_), data_of(prefix_)}) {
+    const std::string whole = slurp(path);
+    spill(path, whole + "x");
+    EXPECT_TRUE(absl::IsDataLoss(read_all(prefix_))) << path;
+    spill(path, whole);
+  }
+}
+
+TEST_F(TensorBundle, MissingDataFileIsNamed) {
+  ASSERT_TRUE(remove_file(data_of(prefix_)).ok());
+  EXPECT_THAT(std::string(read_all(prefix_).message()), HasSubstr("data-00000-of-00001: cannot open"));
+}
+
+TEST_F(TensorBundle, ReadErrorsTravelUp) {
+  FailReadsAt faults(".data-", 4);
+  const ScopedFileHooks hooks(&faults);
+  EXPECT_THAT(std::string(read_all(prefix_).message()), HasSubstr("cannot read at offset 0"));
+}
+
+TEST_F(TensorBundle, WrongUseIsExplained) {
+  auto reader = TensorBundleReader::open(prefix_);
+  ASSERT_TRUE(reader.ok());
+  std::vector<float> three(3);
+  const auto message = [](const absl::Status& status) { return std::string(status.message()); };
+  EXPECT_THAT(message((*reader)->read("conv/bais", three)), HasSubstr("did you mean `conv/bias`?"));
+  EXPECT_THAT(message((*reader)->read("global_step", three)), HasSubstr("expected float32, found int64 ()"));
+  EXPECT_THAT(message((*reader)->read("conv/kernel", three)), HasSubstr("(2, 2, 1, 2)"));
+  EXPECT_THAT(message((*reader)->read_int64("conv/bias").status()), HasSubstr("found float32 (3)"));
+  EXPECT_THAT(message((*reader)->read_strings("conv/bias").status()), HasSubstr("expected string"));
+}
+
+TEST_F(TensorBundle, WriterRefusesTensorsThatDoNotFit) {
+  const auto write = [&](std::vector<BundleTensor> tensors) {
+    return write_tensor_bundle(prefix_, std::move(tensors));
+  };
+  const std::string before = slurp(index_of(prefix_));
+  EXPECT_TRUE(absl::IsInvalidArgument(write({{"a", TensorDtype::kFloat32, {4}, bytes_of(kBias)}})));
+  EXPECT_TRUE(absl::IsInvalidArgument(write({{"a", TensorDtype::kFloat32, {-3}, bytes_of(kBias)}})));
+  EXPECT_TRUE(absl::IsInvalidArgument(write({{"", TensorDtype::kFloat32, {3}, bytes_of(kBias)}})));
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      write({{"a", TensorDtype::kFloat32, {3}, bytes_of(kBias)}, {"a", TensorDtype::kFloat32, {3}, bytes_of(kBias)}})));
+  EXPECT_EQ(slurp(index_of(prefix_)), before);
+}
+
+TEST_F(TensorBundle, FilesAreSafeOnDiskBeforeTheyGetTheirName) {
+  FileOpLog log;
+  const ScopedFileHooks hooks(&log);
+  ASSERT_TRUE(write_small(dir_.file("m")).ok());
+  const std::string tmp = fmt::format(".tmp.{}", ::getpid());
+  std::vector<std::string> expected;
+  for (const std::string name : {"m.data-00000-of-00001", "m.index"}) {
+    for (const char* op : {"create ", "write ", "sync ", "close "}) expected.push_back(op + name + tmp);
+    expected.push_back("rename " + name);
+    expected.push_back("sync_directory " + base_name(dir_.path()));
+  }
+  EXPECT_EQ(log.lines(), expected);
+}
+
+TEST_F(TensorBundle, FullDiskLeavesTheOldBundleAndNoTemporaryFile) {
+  const size_t data_bytes = slurp(data_of(prefix_)).size();
+  for (const size_t left : {size_t{0}, data_bytes - 1, data_bytes, data_bytes + 20}) {
+    NoSpaceAfter faults(left);
+    const ScopedFileHooks hooks(&faults);
+    const absl::Status status = write_small(prefix_);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("No space left")) << left;
+    EXPECT_EQ(list_directory(dir_.path())->size(), 2u);
+  }
+  EXPECT_TRUE(read_all(prefix_).ok());
+}
+
+TEST(TensorBundleLarge, ManyTensorsSpanSeveralBlocks) {
+  const TmpDir dir;
+  std::vector<BundleTensor> tensors;
+  std::vector<float> values(9000);
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>(i);
+    const std::string name = fmt::format("layer_{:05}/a_rather_long_name_of_a_variable_{}", i, i * i);
+    tensors.push_back({name, TensorDtype::kFloat32, {}, bytes_of(std::span<const float>(values).subspan(i, 1))});
+  }
+  ASSERT_TRUE(write_tensor_bundle(dir.file("m"), tensors).ok());
+  ASSERT_GT(slurp(dir.file("m.index")).size(), 2u * 262144);
+  auto reader = TensorBundleReader::open(dir.file("m"));
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  ASSERT_EQ((*reader)->entries().size(), values.size());
+  for (size_t i = 0; i < values.size(); i += 999) {
+    float value = -1;
+    ASSERT_TRUE((*reader)->read(tensors[i].name, std::span(&value, 1)).ok());
+    EXPECT_EQ(value, values[i]);
+  }
+}
+
+}  // namespace
+}  // namespace lockstep
