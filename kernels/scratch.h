@@ -9,7 +9,7 @@
 
 namespace lockstep {
 
-inline constexpr int kScratchSlots = 6;
+inline constexpr int kScratchSlots = 8;
 
 // At least `size` floats, 64-byte aligned, contents undefined. Valid until the same thread asks for the same slot
 // again. A kernel uses fixed slot numbers of its own; nothing in a slot outlives the kernel call.

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two ways the SIMD backend convolves, behind one table of functions, so that both share the loops over images,
+// slices and threads in conv2d_simd.cc. Which one runs depends on the shape alone, never on batch, threads or ranks.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/conv2d/conv2d.h"
+
+namespace lockstep {
+
+// The gradient arriving at the output of the convolution (or of the pool fused behind it).
+struct ConvGradSource {
+  const float* y;         // output, for the ReLU mask
+  const uint8_t* argmax;  // with a fused pool
+  const float* grad_y;
+};
+
+// The gradient of image n of a batch.
+inline ConvGradSource grad_of_image(const Conv2dParams& p, const Pool2dParams* pool, const ConvGradSource& all,
+                                    int64_t n) {
+  const int64_t out = pool == nullptr ? int64_t{p.OH()} * p.OW() * p.K : int64_t{pool->OH()} * pool->OW() * p.K;
+  return {all.y == nullptr ? nullptr : all.y + n * out, all.argmax == nullptr ? nullptr : all.argmax + n * out,
+          all.grad_y + n * out};
+}
+
+// A range of the independent units that the filter gradient of one slice can be cut into.
+struct ConvFilterPart {
+  int begin, end;
+};
+
+// Filters are rearranged ("packed") once per call; `turned` selects the form for the input gradient.
+struct ConvAlgorithm {
+  int group;  // images per call of fwd and bwd_data, at most
+  int64_t (*packed_floats)(const Conv2dParams& p, bool turned);
+  int (*pack_units)(const Conv2dParams& p, bool turned);
+  void (*pack)(const Conv2dParams& p, bool turned, const float* w, int unit, float* packed);
+  // `images` images; argmax and pool are null without a fused pool.
+  void (*fwd)(const Conv2dParams& p, const Pool2dParams* pool, int images, const float* x, const float* packed,
+              const float* b, float* y, uint8_t* argmax);
+  void (*bwd_data)(const Conv2dParams& p, const Pool2dParams* pool, int images, const float* packed,
+                   const ConvGradSource& grad, float* grad_x);
+  // The gradient of one slice of `images` images, overwritten; a part writes its share of grad_w, the first part
+  // grad_b.
+  int (*filter_units)(const Conv2dParams& p);
+  void (*bwd_filter)(const Conv2dParams& p, const Pool2dParams* pool, const ConvFilterPart& part, int64_t images,
+                     const float* x, const ConvGradSource& grad, float* grad_w, float* grad_b);
+};
+
+// Every shape.
+ConvAlgorithm conv_direct();
+
+// Stride 1, square filters of 3 or 5, channels in multiples of 16: 4 to 5 times fewer multiplications.
+ConvAlgorithm conv_winograd();
+bool conv_winograd_wins(const Conv2dParams& p);
+
+// Scratch slots. The first two are filled by the calling thread and read by all; the others belong to one call above.
+enum ConvSlot { kFilterSlot, kSlicesSlot, kInputSlot, kOutputSlot, kPointsSlot, kProductSlot, kTapsSlot, kSumSlot };
+
+}  // namespace lockstep

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// Direct convolution: each image is copied once into a zero-padded buffer that stays in the second-level cache; output
+// rows are register tiles of gemm-inl.h over it. What one image needs never leaves the cache: the full-size activation
+// in front of a fused pool, or the gradient spread out again behind it.
+#include "kernels/simd_targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/conv2d/conv2d_direct_simd.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+// After foreach_target.h:
+#include <algorithm>
+
+#include "kernels/conv2d/conv2d_algorithm.h"
+#include "kernels/conv2d/conv2d_image-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lockstep::HWY_NAMESPACE {
+
+// Height and width of the input as far as windows reach, padding included.
+struct PaddedInput {
+  int height, width;
+  explicit PaddedInput(const Conv2dParams& p)
+      : height((p.OH() - 1) * p.stride + p.R), width((p.OW() - 1) * p.stride + p.S) {}
+};
+
+const float* direct_pad(const Conv2dParams& p, const PaddedInput& padded, const float* x) {
+  if (padded.height == p.H && padded.width == p.W) return x;
+  float* out = scratch(kInputSlot, static_cast<size_t>(int64_t{padded.height} * padded.width * p.C));
+  pad_image(p, padded.height, padded.width, x, out);
+  return out;
+}
+
+// Forward: (R, S, C, K) with columns padded to whole vectors. Turned: by 180 degrees and transposed, (R, S, K, C).
+int64_t direct_packed_floats(const Conv2dParams& p, bool turned) {
+  const int64_t columns = turned ? round_up(p.C, kLanes) : round_up(p.K, kLanes);
+  return int64_t{p.R} * p.S * (turned ? p.K : p.C) * columns;
+}
+
+int direct_pack_units(const Conv2dParams& p, bool) { return p.R * p.S; }
+
+void direct_pack(const Conv2dParams& p, bool turned, const float* w, int rs, float* packed) {
+  const float* from = w + ptrdiff_t{rs} * p.C * p.K;
+  if (turned) {
+    const int Cp = round_up(p.C, kLanes);
+    float* to = packed + (ptrdiff_t{p.R} * p.S - 1 - rs) * p.K * Cp;
+    for (int k = 0; k < p.K; ++k, to += Cp) {
+      for (int c = 0; c < p.C; ++c) to[c] = from[ptrdiff_t{c} * p.K + k];
+      std::fill(to + p.C, to + Cp, 0.0f);
+    }
+    return;
+  }
+  const int Kp = round_up(p.K, kLanes);
+  float* to = packed + ptrdiff_t{rs} * p.C * Kp;
+  for (int c = 0; c < p.C; ++c, from += p.K, to += Kp) {
+    std::copy_n(from, p.K, to);
+    std::fill(to + p.K, to + Kp, 0.0f);
+  }
+}
+
+void direct_conv_image(const Conv2dParams& p, const float* x, const float* w, const float* b, float* y) {
+  const PaddedInput padded(p);
+  const float* in = direct_pad(p, padded, x);
+  const int Kp = round_up(p.K, kLanes), OW = p.OW();
+  const ptrdiff_t row = ptrdiff_t{padded.width} * p.C;
+  const GemmLoop loop{.KO = p.R,
+                      .KI = p.S * p.C,
+                      .a_m = ptrdiff_t{p.stride} * p.C,
+                      .a_o = row,
+                      .a_i = 1,
+                      .b_o = ptrdiff_t{p.S} * p.C * Kp,
+                      .b_i = Kp};
+  for (int k = 0; k < p.K; k += kPanel) {
+    const int columns = std::min(kPanel, p.K - k);
+    HWY_ALIGN float bias[kPanel] = {};
+    std::copy_n(b + k, columns, bias);
+    const GemmEnds ends{.bias = bias, .relu = p.relu};
+    for (int oh = 0; oh < p.OH(); ++oh) {
+      gemm_panel(loop, ends, OW, columns, in + oh * p.stride * row, w + k, y + ptrdiff_t{oh} * OW * p.K + k, p.K);
+    }
+  }
+}
+
+void direct_fwd(const Conv2dParams& p, const Pool2dParams* pool, int /*images*/, const float* x, const float* w,
+                const float* b, float* y, uint8_t* argmax) {
+  if (pool == nullptr) return direct_conv_image(p, x, w, b, y);
+  float* full = scratch(kOutputSlot, static_cast<size_t>(int64_t{p.OH()} * p.OW() * p.K));
+  direct_conv_image(p, x, w, b, full);
+  pool_image_fwd(*pool, full, y, argmax);
+}
+
+void direct_bwd_data(const Conv2dParams& p, const Pool2dParams* pool, int /*images*/, const float* turned,
+                     const ConvGradSource& grad, float* grad_x) {
+  const int height = p.H + p.R - 1, width = p.W + p.S - 1, Cp = round_up(p.C, kLanes);
+  const ptrdiff_t row = ptrdiff_t{width} * p.K;
+  float* spread = scratch(kOutputSlot, static_cast<size_t>(height * row));
+  spread_grad_for_data(p, pool, grad, height, width, spread);
+  const GemmLoop loop{
+      .KO = p.R, .KI = p.S * p.K, .a_m = p.K, .a_o = row, .a_i = 1, .b_o = ptrdiff_t{p.S} * p.K * Cp, .b_i = Cp};
+  for (int c = 0; c < p.C; c += kPanel) {
+    for (int h = 0; h < p.H; ++h) {
+      gemm_panel(loop, GemmEnds{}, p.W, std::min(kPanel, p.C - c), spread + h * row, turned + c,
+                 grad_x + ptrdiff_t{h} * p.W * p.C + c, p.C);
+    }
+  }
+}
+
+// Unit = filter row * panels + column panel.
+int direct_filter_units(const Conv2dParams& p) { return p.R * ((p.K + kPanel - 1) / kPanel); }
+
+void direct_bwd_filter(const Conv2dParams& p, const Pool2dParams* pool, const ConvFilterPart& part, int64_t images,
+                       const float* x, const ConvGradSource& grad, float* grad_w, float* grad_b) {
+  const PaddedInput padded(p);
+  const int Kp = round_up(p.K, kLanes), OH = p.OH(), OW = p.OW(), panels = (p.K + kPanel - 1) / kPanel;
+  const ptrdiff_t row = ptrdiff_t{padded.width} * p.C, grad_row = ptrdiff_t{OW} * Kp;
+  const GemmLoop loop{.KO = OH,
+                      .KI = OW,
+                      .a_m = 1,
+                      .a_o = p.stride * row,
+                      .a_i = ptrdiff_t{p.stride} * p.C,
+                      .b_o = grad_row,
+                      .b_i = Kp};
+  if (part.begin == 0) std::fill_n(grad_b, p.K, 0.0f);
+  for (int64_t n = 0; n < images; ++n) {
+    const float* in = direct_pad(p, padded, x + n * p.H * p.W * p.C);
+    float* compact = scratch(kOutputSlot, static_cast<size_t>(OH * grad_row));
+    std::fill_n(compact, OH * grad_row, 0.0f);
+    spread_grad(p, pool, grad_of_image(p, pool, grad, n), {compact, grad_row, Kp});
+    for (int unit = part.begin; unit < part.end; ++unit) {
+      const int r = unit / panels, k = unit % panels * kPanel;
+      gemm_panel(loop, GemmEnds{.accumulate = n > 0}, p.S * p.C, std::min(kPanel, p.K - k), in + r * row, compact + k,
+                 grad_w + ptrdiff_t{r} * p.S * p.C * p.K + k, p.K);
+    }
+    if (part.begin == 0) add_bias_grad(p, compact, grad_row, Kp, grad_b);
+  }
+}
+
+ConvAlgorithm direct_algorithm() {
+  return {1,          direct_packed_floats, direct_pack_units,   direct_pack,
+          direct_fwd, direct_bwd_data,      direct_filter_units, direct_bwd_filter};
+}
+
+}  // namespace lockstep::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace lockstep {
+
+HWY_EXPORT(direct_algorithm);
+
+ConvAlgorithm conv_direct() { return HWY_DYNAMIC_DISPATCH(direct_algorithm)(); }
+
+}  // namespace lockstep
+#endif  // HWY_ONCE
