@@ -49,11 +49,9 @@ struct GemmLoop {
 
 // What happens before and after the reduction.
 struct GemmEnds {
-  const float* bias = nullptr;        // start value per column; null: zero
-  bool accumulate = false;            // start from C instead
-  bool relu = false;                  // C = max(0, C) at the end
-  const float* const* add = nullptr;  // tiles (MR, NV * kLanes) added at the end, in this order
-  int add_count = 0;
+  const float* bias = nullptr;  // start value per column; null: zero
+  bool accumulate = false;      // start from C instead
+  bool relu = false;            // C = max(0, C) at the end
 };
 
 // kStride is a_m where it is known to the compiler, else 0.
@@ -92,15 +90,6 @@ HWY_NOINLINE void gemm_tile(const GemmLoop& loop, const GemmEnds& ends, const fl
       }
       pa += a_i;
       pb += b_i;
-    }
-  }
-  for (int t = 0; t < ends.add_count; ++t) {
-#pragma GCC unroll 16
-    for (int m = 0; m < MR; ++m) {
-#pragma GCC unroll 16
-      for (int v = 0; v < NV; ++v) {
-        acc[m][v] = hn::Add(hn::LoadU(d, ends.add[t] + (m * NV + v) * kLanes), acc[m][v]);
-      }
     }
   }
   if (ends.relu) {
@@ -148,29 +137,38 @@ inline int tile_count(int rows) { return (rows + kMaxRows - 1) / kMaxRows; }
 inline int tile_begin(int tile, int tiles, int rows) { return static_cast<int>(int64_t{tile} * rows / tiles); }
 
 // C(M, columns) for one panel of at most kPanel columns. b has readable, finite columns up to the next multiple of
-// kLanes; so has ends.bias. C is written only within `columns`; no ends.add here.
-HWY_INLINE void gemm_panel(const GemmLoop& loop, GemmEnds ends, int M, int columns, const float* a, const float* b,
-                           float* c, ptrdiff_t ldc) {
-  const int vectors = (columns + kLanes - 1) / kLanes;
+// kLanes; so has ends.bias. C is written only within `columns`. rows_of(begin, rows, loop) gives A for
+// rows [begin, begin + rows) and may adapt the strides.
+template <typename RowsOf>
+HWY_INLINE void gemm_panel_rows(GemmLoop loop, const GemmEnds& ends, int M, int columns, const RowsOf& rows_of,
+                                const float* b, float* c, ptrdiff_t ldc) {
+  const int vectors = (columns + kLanes - 1) / kLanes, width = vectors * kLanes;
   const int tiles = tile_count(M);
   HWY_ALIGN float edge[kMaxRows * kPanel];
   for (int t = 0; t < tiles; ++t) {
     const int begin = tile_begin(t, tiles, M);
     const int rows = tile_begin(t + 1, tiles, M) - begin;
+    const float* a = rows_of(begin, rows, loop);
     const GemmTile tile = gemm_tile_for(rows, vectors, loop.a_m);
     float* out = c + begin * ldc;
-    if (columns == vectors * kLanes) {
-      tile(loop, ends, a + begin * loop.a_m, b, out, ldc);
+    if (columns == width) {
+      tile(loop, ends, a, b, out, ldc);
       continue;
     }
-    const int width = vectors * kLanes;
     if (ends.accumulate) {
       std::fill_n(edge, rows * width, 0.0f);
       for (int m = 0; m < rows; ++m) std::copy_n(out + m * ldc, columns, edge + m * width);
     }
-    tile(loop, ends, a + begin * loop.a_m, b, edge, width);
+    tile(loop, ends, a, b, edge, width);
     for (int m = 0; m < rows; ++m) std::copy_n(edge + m * width, columns, out + m * ldc);
   }
+}
+
+// The same with rows of A at a, loop.a_m apart.
+HWY_INLINE void gemm_panel(const GemmLoop& loop, const GemmEnds& ends, int M, int columns, const float* a,
+                           const float* b, float* c, ptrdiff_t ldc) {
+  gemm_panel_rows(
+      loop, ends, M, columns, [&](int begin, int, GemmLoop&) { return a + begin * loop.a_m; }, b, c, ldc);
 }
 
 }  // namespace lockstep::HWY_NAMESPACE

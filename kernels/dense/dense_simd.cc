@@ -19,14 +19,16 @@
 HWY_BEFORE_NAMESPACE();
 namespace lockstep::HWY_NAMESPACE {
 
-// Scratch slots of one task; slot 0 holds the masked gradient of the calling thread, which all read.
-enum Slot { kPanelSlot = 1, kRowsSlot = 2 };
+// Scratch slots of one task; those of the calling thread, which all read, are below.
+enum Slot { kPanelSlot = 2, kRowsSlot = 3 };
 
-// Rows of the reduction copied at a time: 128 KB of panel beside 1.5 KB of each example.
-inline constexpr int kChunk = 1024;
+// Rows of the reduction done at a time: a panel of weights (32 KB with AVX-512) and a tile of examples share the
+// first-level cache.
+inline constexpr int kChunk = 256;
 
 int dense_panel() { return kPanel; }
 int dense_rows() { return kMaxRows; }
+int dense_tiles(int rows) { return tile_count(rows); }
 int dense_padded(int columns) { return round_up(columns, kLanes); }
 
 // (rows, ld) columns [0, columns) -> (rows, width), zero behind.
@@ -79,7 +81,24 @@ HWY_INLINE void pack_transposed(const float* from, int rows, ptrdiff_t ld, int c
   }
 }
 
-// One panel of outputs [o, o + columns) for all examples.
+// Rows of x (N, K) as register tiles want them: tile after tile, each (K, rows of the tile). Packs tile t.
+void dense_pack_tile(int64_t N, int K, int t, const float* x, float* packed) {
+  const int tiles = tile_count(static_cast<int>(N)), begin = tile_begin(t, tiles, static_cast<int>(N));
+  const int rows = tile_begin(t + 1, tiles, static_cast<int>(N)) - begin;
+  pack_transposed(x + ptrdiff_t{begin} * K, rows, K, K, rows, packed + ptrdiff_t{begin} * K);
+}
+
+// C(N, columns) (+)= rows [k, k + panel rows) of the reduction; A packed by dense_pack_tile.
+HWY_INLINE void packed_product(int64_t N, int K, int k, int count, int columns, const GemmEnds& ends,
+                               const float* packed, const float* panel, int width, float* c, ptrdiff_t ldc) {
+  const auto rows_of = [&](int begin, int rows, GemmLoop& loop) {
+    loop.a_i = rows;
+    return packed + ptrdiff_t{begin} * K + ptrdiff_t{k} * rows;
+  };
+  gemm_panel_rows({.KI = count, .a_m = 1, .b_i = width}, ends, static_cast<int>(N), columns, rows_of, panel, c, ldc);
+}
+
+// One panel of outputs [o, o + columns) for all examples; x packed in tiles.
 void dense_fwd_panel(const DenseParams& p, int o, const float* x, const float* w, const float* b, float* y) {
   const int columns = std::min(kPanel, p.O - o), width = round_up(columns, kLanes);
   HWY_ALIGN float bias[kPanel] = {};
@@ -88,21 +107,19 @@ void dense_fwd_panel(const DenseParams& p, int o, const float* x, const float* w
   for (int i = 0; i == 0 || i < p.I; i += kChunk) {
     const int rows = std::min(kChunk, p.I - i);
     pack_panel(w + ptrdiff_t{i} * p.O + o, rows, p.O, columns, width, panel);
-    const GemmLoop loop{.KI = rows, .a_m = p.I, .a_i = 1, .b_i = width};
     const GemmEnds ends{.bias = bias, .accumulate = i > 0, .relu = p.relu && i + rows == p.I};
-    gemm_panel(loop, ends, static_cast<int>(p.N), columns, x + i, panel, y + o, p.O);
+    packed_product(p.N, p.I, i, rows, columns, ends, x, panel, width, y + o, p.O);
   }
 }
 
-// One panel of input gradients [i, i + columns) for all examples; grad is already masked.
+// One panel of input gradients [i, i + columns) for all examples; grad masked and packed in tiles.
 void dense_bwd_data_panel(const DenseParams& p, int i, const float* w, const float* grad, float* grad_x) {
   const int columns = std::min(kPanel, p.I - i), width = round_up(columns, kLanes);
   float* panel = scratch(kPanelSlot, static_cast<size_t>(std::min(p.O, kChunk) * width));
   for (int o = 0; o == 0 || o < p.O; o += kChunk) {
     const int rows = std::min(kChunk, p.O - o);
     pack_transposed(w + ptrdiff_t{i} * p.O + o, columns, p.O, rows, width, panel);
-    const GemmLoop loop{.KI = rows, .a_m = p.O, .a_i = 1, .b_i = width};
-    gemm_panel(loop, GemmEnds{.accumulate = o > 0}, static_cast<int>(p.N), columns, grad + o, panel, grad_x + i, p.I);
+    packed_product(p.N, p.O, o, rows, columns, {.accumulate = o > 0}, grad, panel, width, grad_x + i, p.I);
   }
 }
 
@@ -112,28 +129,71 @@ void dense_mask_row(const DenseParams& p, int ld, const float* y, const float* g
   std::fill(masked + p.O, masked + ld, 0.0f);
 }
 
-// The weight gradient of `rows` inputs for one panel of outputs and one subtree: `count` slices, a power of two.
-HWY_INLINE void grad_tile(const int64_t* offsets, int count, int rows, int columns, const float* a, const float* grad,
-                          ptrdiff_t ld_grad, float* out, ptrdiff_t ld_out) {
-  HWY_ALIGN float pending[kMaxTreeDepth][kMaxRows * kPanel];
-  HWY_ALIGN float edge[kMaxRows * kPanel];
-  const float* add[kMaxTreeDepth];
-  const int vectors = (columns + kLanes - 1) / kLanes, width = vectors * kLanes;
-  const GemmTile tile = gemm_tile_for(rows, vectors, 1);
+// The weight gradient of MR inputs for one panel of outputs and one subtree: `count` slices, a power of two. Each slice
+// is summed in registers; finished siblings are added while the tile is there.
+template <int MR, int NV>
+HWY_NOINLINE void grad_tile(const int64_t* offsets, int count, const float* HWY_RESTRICT a,
+                            const float* HWY_RESTRICT grad, ptrdiff_t ld_grad, float* HWY_RESTRICT out,
+                            ptrdiff_t ld_out) {
+  const Floats d;
+  HWY_ALIGN float pending[kMaxTreeDepth][MR * NV * kLanes];
   int depth = 0;
-  for (int s = 0; s < count; ++s) {
+  a += offsets[0] * MR;
+  grad += offsets[0] * ld_grad;
+  for (int s = 0;; ++s) {
+    FloatVec acc[MR][NV];
+#pragma GCC unroll 16
+    for (int i = 0; i < MR * NV; ++i) acc[i / NV][i % NV] = hn::Zero(d);
+    for (int64_t n = offsets[s + 1] - offsets[s]; n > 0; --n) {
+      FloatVec columns[NV];
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; ++v) columns[v] = hn::LoadU(d, grad + v * kLanes);
+#pragma GCC unroll 16
+      for (int m = 0; m < MR; ++m) {
+        const FloatVec row = hn::Set(d, a[m]);
+#pragma GCC unroll 16
+        for (int v = 0; v < NV; ++v) acc[m][v] = hn::MulAdd(row, columns[v], acc[m][v]);
+      }
+      a += MR;
+      grad += ld_grad;
+    }
     // After slice s, as many pairs of siblings are complete as s has trailing one bits.
-    int merges = 0;
-    while (((s >> merges) & 1) != 0) ++merges;
-    for (int t = 0; t < merges; ++t) add[t] = pending[--depth];
-    const bool last = s == count - 1;
-    const bool direct = last && columns == width;
-    float* to = direct ? out : last ? edge : pending[depth++];
-    const GemmLoop loop{.KI = static_cast<int>(offsets[s + 1] - offsets[s]), .a_m = 1, .a_i = rows, .b_i = ld_grad};
-    tile(loop, GemmEnds{.add = add, .add_count = merges}, a + offsets[s] * rows, grad + offsets[s] * ld_grad, to,
-         direct ? ld_out : width);
+    for (int bits = s; (bits & 1) != 0; bits >>= 1) {
+      const float* lower = pending[--depth];
+#pragma GCC unroll 28
+      for (int i = 0; i < MR * NV; ++i)
+        acc[i / NV][i % NV] = hn::Add(hn::Load(d, lower + i * kLanes), acc[i / NV][i % NV]);
+    }
+    if (s == count - 1) {
+#pragma GCC unroll 28
+      for (int i = 0; i < MR * NV; ++i) hn::StoreU(acc[i / NV][i % NV], d, out + i / NV * ld_out + i % NV * kLanes);
+      return;
+    }
+    float* top = pending[depth++];
+#pragma GCC unroll 28
+    for (int i = 0; i < MR * NV; ++i) hn::Store(acc[i / NV][i % NV], d, top + i * kLanes);
   }
-  if (columns == width) return;
+}
+
+using GradTile = void (*)(const int64_t*, int, const float*, const float*, ptrdiff_t, float*, ptrdiff_t);
+
+template <int NV, int MR = kMaxRows>
+HWY_INLINE GradTile grad_tile_for(int rows) {
+  if constexpr (MR == 0) {
+    return nullptr;
+  } else {
+    return rows == MR ? &grad_tile<MR, NV> : grad_tile_for<NV, MR - 1>(rows);
+  }
+}
+
+// One tile of at most kPanel columns.
+HWY_INLINE void grad_panel(const int64_t* offsets, int count, int rows, int columns, const float* a, const float* grad,
+                           ptrdiff_t ld_grad, float* out, ptrdiff_t ld_out) {
+  const int vectors = (columns + kLanes - 1) / kLanes, width = vectors * kLanes;
+  const GradTile tile = vectors == 1 ? grad_tile_for<1>(rows) : grad_tile_for<2>(rows);
+  if (columns == width) return tile(offsets, count, a, grad, ld_grad, out, ld_out);
+  HWY_ALIGN float edge[kMaxRows * kPanel];
+  tile(offsets, count, a, grad, ld_grad, edge, width);
   for (int m = 0; m < rows; ++m) std::copy_n(edge + m * width, columns, out + m * ld_out);
 }
 
@@ -151,8 +211,8 @@ void dense_bwd_filter_rows(const DenseParams& p, const GradSlices& slices, int i
   for (size_t t = 0; t < slices.subtrees.size(); begin += slices.subtrees[t++]) {
     float* partial = out.data + static_cast<ptrdiff_t>(t) * out.stride + ptrdiff_t{i} * p.O;
     for (int o = 0; o < p.O; o += kPanel) {
-      grad_tile(slices.offsets.data() + begin, slices.subtrees[t], rows, std::min(kPanel, p.O - o), packed, grad + o,
-                ld, partial + o, p.O);
+      grad_panel(slices.offsets.data() + begin, slices.subtrees[t], rows, std::min(kPanel, p.O - o), packed, grad + o,
+                 ld, partial + o, p.O);
     }
   }
 }
@@ -165,7 +225,9 @@ namespace lockstep::simd {
 
 HWY_EXPORT(dense_panel);
 HWY_EXPORT(dense_rows);
+HWY_EXPORT(dense_tiles);
 HWY_EXPORT(dense_padded);
+HWY_EXPORT(dense_pack_tile);
 HWY_EXPORT(dense_fwd_panel);
 HWY_EXPORT(dense_bwd_data_panel);
 HWY_EXPORT(dense_mask_row);
@@ -173,7 +235,7 @@ HWY_EXPORT(dense_bwd_filter_rows);
 
 namespace {
 
-constexpr int kMaskedGradSlot = 0;
+constexpr int kMaskedGradSlot = 0, kTilesSlot = 1;
 
 // grad_y through the ReLU, rows `ld` floats apart; grad_y itself where nothing has to change.
 const float* masked_grad(const KernelContext& ctx, const DenseParams& p, int ld, const float* y, const float* grad_y) {
@@ -186,13 +248,23 @@ const float* masked_grad(const KernelContext& ctx, const DenseParams& p, int ld,
   return masked;
 }
 
+// x (N, K) packed for packed_product.
+const float* pack_tiles(const KernelContext& ctx, int64_t N, int K, const float* x) {
+  float* packed = scratch(kTilesSlot, static_cast<size_t>(N * K));
+  parallel_for(ctx.pool, HWY_DYNAMIC_DISPATCH(dense_tiles)(static_cast<int>(N)), [&](int64_t t, int) {
+    HWY_DYNAMIC_DISPATCH(dense_pack_tile)(N, K, static_cast<int>(t), x, packed);
+  });
+  return packed;
+}
+
 }  // namespace
 
 absl::Status dense_fwd(const KernelContext& ctx, const DenseParams& p, const float* x, const float* w, const float* b,
                        float* y) {
   const int panel = HWY_DYNAMIC_DISPATCH(dense_panel)();
+  const float* packed = pack_tiles(ctx, p.N, p.I, x);
   parallel_for(ctx.pool, (p.O + panel - 1) / panel, [&](int64_t i, int) {
-    HWY_DYNAMIC_DISPATCH(dense_fwd_panel)(p, static_cast<int>(i) * panel, x, w, b, y);
+    HWY_DYNAMIC_DISPATCH(dense_fwd_panel)(p, static_cast<int>(i) * panel, packed, w, b, y);
   });
   return absl::OkStatus();
 }
@@ -200,7 +272,7 @@ absl::Status dense_fwd(const KernelContext& ctx, const DenseParams& p, const flo
 absl::Status dense_bwd_data(const KernelContext& ctx, const DenseParams& p, const float* w, const float* y,
                             const float* grad_y, float* grad_x) {
   const int panel = HWY_DYNAMIC_DISPATCH(dense_panel)();
-  const float* grad = masked_grad(ctx, p, p.O, y, grad_y);
+  const float* grad = pack_tiles(ctx, p.N, p.O, masked_grad(ctx, p, p.O, y, grad_y));
   parallel_for(ctx.pool, (p.I + panel - 1) / panel, [&](int64_t i, int) {
     HWY_DYNAMIC_DISPATCH(dense_bwd_data_panel)(p, static_cast<int>(i) * panel, w, grad, grad_x);
   });
