@@ -63,6 +63,15 @@ class FieldReader {
 
  private:
   bool read_varint(uint64_t* value) {
+    // Nearly all of them have one byte.
+    if (p_ != end_ && static_cast<unsigned char>(*p_) < 0x80) {
+      *value = static_cast<unsigned char>(*p_++);
+      return true;
+    }
+    return read_long_varint(value);
+  }
+
+  bool read_long_varint(uint64_t* value) {
     constexpr int kMostBits = 63;  // the tenth byte carries the last one
     uint64_t result = 0;
     for (int shift = 0; shift <= kMostBits; shift += 7) {

@@ -241,6 +241,20 @@ TEST_F(DatasetTest, TemporaryFileOfAWriterIsPassedOver) {
   EXPECT_EQ(open()->size(), 5);
 }
 
+// Files that TensorFlow wrote (tests/data/tensorflow_records/make.py), with keys that we do not use.
+TEST_F(DatasetTest, ReadsWhatTensorFlowWrote) {
+  for (const char* name : {"plain", "gzip", "zlib"}) {
+    const std::string file = std::string(LOCKSTEP_SOURCE_DIR) + "/tests/data/tensorflow_records/" + name + ".tfrecords";
+    write_bytes(dir_.file("train.tfrecords"), read_bytes(file));
+    for (const int64_t limit : {0, 1 << 20}) {
+      const auto dataset = open(limit);
+      ASSERT_EQ(dataset->size(), 5) << name;
+      EXPECT_EQ(dataset->shape(), (ImageShape{2, 3, 1}));
+      EXPECT_EQ(read_in_order(*dataset, {4, 1}), (Contents{{40, 41, 42, 43, 44, 45, 10, 11, 12, 13, 14, 15}, {4, 1}}));
+    }
+  }
+}
+
 TEST(MakeResidentDataset, ServesWhatItWasGiven) {
   const auto dataset = make_resident_dataset({1, 2, 1}, {1, 2, 3, 4}, {0, 4}, "a test");
   EXPECT_EQ(dataset->label_count(), 5);
