@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/backends.h"
 
+#include "kernels/simd_targets.h"
+// After simd_targets.h:
 #include <hwy/highway.h>
 
 namespace lockstep {

@@ -51,8 +51,13 @@ CompareReport failure(const CompareContext& context, std::string text) {
   return report;
 }
 
-bool valid_tolerances(std::span<const double> tol) {
-  return std::all_of(tol.begin(), tol.end(), [](double t) { return t >= 0 && std::isfinite(t); });
+// Where the expected value is not finite, the tolerance is not used.
+bool valid_tolerances(std::span<const float> expected, std::span<const double> tol) {
+  for (size_t i = 0; i < tol.size(); ++i) {
+    const bool valid = tol[i] >= 0 && std::isfinite(tol[i]);
+    if (!valid && std::isfinite(expected[i])) return false;
+  }
+  return true;
 }
 
 std::string describe_worst(std::span<const float> expected, std::span<const float> got, std::span<const double> tol,
@@ -77,7 +82,7 @@ CompareReport compare(std::span<const float> expected, std::span<const float> go
     return failure(context, fmt::format("expected {} elements, got {}, with {} tolerances", expected.size(), got.size(),
                                         tol.size()));
   }
-  if (!valid_tolerances(tol)) return failure(context, "a tolerance is negative or not finite");
+  if (!valid_tolerances(expected, tol)) return failure(context, "a tolerance is negative or not finite");
   CompareReport report;
   double worst = 0;
   for (size_t i = 0; i < expected.size(); ++i) {
@@ -117,6 +122,7 @@ CompareReport compare(std::span<const float> expected, std::span<const float> go
   int64_t different = 0, first = -1;
   for (size_t i = 0; i < expected.size(); ++i) {
     if (std::bit_cast<uint32_t>(expected[i]) == std::bit_cast<uint32_t>(got[i])) continue;
+    if (std::isnan(expected[i]) && std::isnan(got[i])) continue;
     if (different++ == 0) first = static_cast<int64_t>(i);
   }
   if (different == 0) return ::testing::AssertionSuccess();

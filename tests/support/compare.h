@@ -42,7 +42,7 @@ CompareReport compare(std::span<const float> expected, std::span<const float> go
 ::testing::AssertionResult close_to(std::span<const float> expected, std::span<const float> got,
                                     std::span<const double> tol, const CompareContext& context);
 
-// Equal to the last bit, NaN payloads included.
+// Equal to the last bit. All NaNs are one: which operand's payload an instruction passes on is up to the compiler.
 ::testing::AssertionResult same_bits(std::span<const float> expected, std::span<const float> got,
                                      const CompareContext& context);
 

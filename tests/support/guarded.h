@@ -38,6 +38,7 @@ class Guarded {
   }
   explicit Guarded(const std::vector<T>& values, int misalign = 0)
       : Guarded(static_cast<int64_t>(values.size()), misalign) {
+    original_ = values;
     if (size_ > 0) std::memcpy(data(), values.data(), size_ * sizeof(T));
   }
   Guarded(const Guarded&) = delete;
@@ -59,6 +60,15 @@ class Guarded {
                                          << " a buffer of " << size_ << " elements were overwritten";
   }
 
+  // For inputs: neither the guards nor the values that it was made from have changed.
+  ::testing::AssertionResult untouched() const {
+    if (const ::testing::AssertionResult guards = intact(); !guards) return guards;
+    if (size_ == 0 || std::memcmp(data(), original_.data(), size_ * sizeof(T)) == 0) {
+      return ::testing::AssertionSuccess();
+    }
+    return ::testing::AssertionFailure() << "an input of " << size_ << " elements was written to";
+  }
+
  private:
   static constexpr size_t kGuardBytes = 256;
   static constexpr unsigned char kGuard = 0xFF;  // as float: a NaN
@@ -77,6 +87,7 @@ class Guarded {
 
   size_t size_;
   size_t front_;
+  std::vector<T> original_;
   AlignedBuffer<unsigned char> bytes_;
 };
 

@@ -36,6 +36,13 @@ TEST(Guarded, StartsAsNansAndKeepsValues) {
   EXPECT_EQ(reinterpret_cast<uintptr_t>(input.data()) % 64, 4u);
 }
 
+TEST(Guarded, NoticesAChangedInput) {
+  Guarded<float> input(std::vector<float>{1, 2, 3});
+  EXPECT_TRUE(input.untouched());
+  input.data()[1] = 5;
+  EXPECT_FALSE(input.untouched());
+}
+
 TEST(GradCheck, AcceptsTheGradientAndRejectsAnother) {
   std::vector<float> x{0.5f, -1, 2};
   const auto loss = [&] { return weighted_sum(x, x); };

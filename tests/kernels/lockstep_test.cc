@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lockstep arithmetic of the kernels: instruction sets with fused multiply-add and any number of threads give the same
+// bits.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "tests/kernels/problem.h"
+#include "tests/support/backends.h"
+#include "tests/support/compare.h"
+
+namespace lockstep {
+namespace {
+
+void expect_same_bits(const Problem& problem, const Outputs& expected, const Outputs& got, const std::string& backend,
+                      uint64_t seed) {
+  ASSERT_EQ(expected.size(), got.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const CompareContext context{expected[i].name, expected[i].dims, problem.shape(), backend, seed};
+    EXPECT_TRUE(same_bits(expected[i].values, got[i].values, context));
+  }
+}
+
+std::vector<ProblemCase> all_problems() {
+  std::vector<ProblemCase> all;
+  for (const auto& problems : {conv2d_problems(), pool2d_problems(), dense_problems(), dropout_problems(),
+                               softmax_xent_problems(), adam_problems()}) {
+    all.insert(all.end(), problems.begin(), problems.end());
+  }
+  return all;
+}
+
+// SSE4 and the scalar fallback have no fused multiply-add: their last bits differ, see docs/numerics.md.
+std::vector<BackendCase> fused_backends() {
+  std::vector<BackendCase> fused = simd_backends();
+  std::erase_if(fused, [](const BackendCase& b) { return b.name != "simd_AVX3" && b.name != "simd_AVX2"; });
+  return fused;
+}
+
+class Lockstep : public ::testing::TestWithParam<ProblemCase> {};
+
+TEST_P(Lockstep, InstructionSetsWithFusedMultiplyAddGiveTheSameBits) {
+  const std::vector<BackendCase> backends = fused_backends();
+  if (backends.size() < 2) GTEST_SKIP() << "this machine has fewer than two instruction sets with FMA";
+  const std::unique_ptr<Problem> problem = GetParam().make();
+  Outputs expected;
+  for (const BackendCase& backend : backends) {
+    const ScopedBackend scope(backend);
+    const Outputs got = problem->run(scope.context());
+    if (expected.empty()) expected = got;
+    expect_same_bits(*problem, expected, got, backend.name, GetParam().seed);
+  }
+}
+
+TEST_P(Lockstep, ThreadCountsGiveTheSameBits) {
+  const std::unique_ptr<Problem> problem = GetParam().make();
+  const Outputs expected = problem->run({Backend::kSimd});
+  for (const int threads : {1, 2, 3}) {
+    ThreadPool pool(threads);
+    const Outputs got = problem->run({Backend::kSimd, &pool});
+    expect_same_bits(*problem, expected, got, "simd with " + std::to_string(threads) + " threads", GetParam().seed);
+  }
+}
+
+std::string problem_name(const ::testing::TestParamInfo<ProblemCase>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(All, Lockstep, ::testing::ValuesIn(all_problems()), problem_name);
+
+}  // namespace
+}  // namespace lockstep

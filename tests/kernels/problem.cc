@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/kernels/problem.h"
+
+#include <limits>
+
+namespace lockstep {
+
+std::string fill_name(Fill fill) {
+  switch (fill) {
+    case Fill::kUniform:
+      return "uniform";
+    case Fill::kCancelling:
+      return "cancelling";
+    case Fill::kGrid:
+      return "grid";
+    case Fill::kNonFinite:
+      return "nonfinite";
+  }
+  return "";
+}
+
+std::vector<float> fill_with(Fill fill, int64_t size, uint64_t seed) {
+  if (fill == Fill::kCancelling) return fill_cancelling(size, seed);
+  if (fill == Fill::kGrid) return fill_grid(size, seed);
+  std::vector<float> values = fill_uniform(size, seed);
+  if (fill == Fill::kNonFinite) {
+    constexpr float kInf = std::numeric_limits<float>::infinity();
+    const float bad[] = {std::numeric_limits<float>::quiet_NaN(), kInf, -kInf};
+    const size_t count = values.size();
+    for (size_t i = 0; i < 3 && count > 0; ++i) values[(1 + 2 * i) * count / 7] = bad[(i + seed) % 3];
+  }
+  return values;
+}
+
+GradSlices two_subtrees(int64_t examples) {
+  const int64_t third = examples / 3;
+  return {2, {0, third, third, examples}, {2, 1}};
+}
+
+PartialSums::PartialSums(const GradSlices& slices, int64_t size, int misalign)
+    : size_(size), count_(static_cast<int64_t>(slices.subtrees.size())), buffer_(count_ * (size + kGap), misalign) {}
+
+std::vector<float> PartialSums::values() const {
+  std::vector<float> values;
+  for (int64_t t = 0; t < count_; ++t) {
+    const float* begin = buffer_.data() + t * (size_ + kGap);
+    values.insert(values.end(), begin, begin + size_);
+  }
+  return values;
+}
+
+::testing::AssertionResult PartialSums::intact() const {
+  for (int64_t i = 0; i < count_ * (size_ + kGap); ++i) {
+    const bool in_gap = i % (size_ + kGap) >= size_;
+    if (in_gap && !std::isnan(buffer_.data()[i])) {
+      return ::testing::AssertionFailure() << "the gap behind partial sum " << i / (size_ + kGap) << " was written to";
+    }
+  }
+  return buffer_.intact();
+}
+
+std::vector<float> as_floats(const Guarded<uint8_t>& values) {
+  const auto span = values.span();
+  return {span.begin(), span.end()};
+}
+
+}  // namespace lockstep
