@@ -2,6 +2,8 @@
 #include "mpi/communicator.h"
 
 #include "mpi/backoff.h"
+#include "mpi/launcher.h"
+#include "mpi/mpi_communicator.h"
 
 namespace lockstep {
 
@@ -12,8 +14,11 @@ absl::Status Communicator::wait_for_others(std::string_view, absl::FunctionRef<a
   }
 }
 
-absl::StatusOr<std::unique_ptr<Communicator>> open_communicator(const CommunicatorOptions&) {
-  return make_local_communicator();
+absl::StatusOr<std::unique_ptr<Communicator>> open_communicator(const CommunicatorOptions& options) {
+  LOCKSTEP_ASSIGN_OR_RETURN(const Launch launch, detect_launch(environment_variable));
+  // A single rank needs no MPI, whoever started it.
+  if (!launch.uses_mpi || launch.declared_size == 1) return make_local_communicator();
+  return open_mpi_communicator(options, launch);
 }
 
 }  // namespace lockstep

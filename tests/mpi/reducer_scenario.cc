@@ -86,6 +86,7 @@ class ScenarioRun {
   }
 
   absl::Status one_step() {
+    communicator_.note_progress();
     reducer_.begin_step(vote_of(communicator_.rank()));
     weights_used_.assign(static_cast<size_t>(scenario_.parameters), 0.0f);
     for (int b = buckets() - 1; b >= 0; --b) LOCKSTEP_RETURN_IF_ERROR(forward(b));
