@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/train/train_config.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <charconv>
+
+#include "core/base/file.h"
+#include "core/base/suggest.h"
+#include "core/nn/yaml_reader.h"
+
+namespace lockstep {
+namespace {
+
+using C = TrainConfig;
+
+constexpr double kMaxSteps = 1e12;
+constexpr double kMaxBatch = 2147483647;  // a position in the global batch is part of a random number's 32-bit counter
+
+std::vector<TrainOption> make_options() {
+  const bool kArithmetic = true;
+  return {
+      {"data_dir", &C::data_dir, "", "directory with *.tfrecords* or the four raw IDX files"},
+      {"output_dir", &C::output_dir, "", "checkpoints, events, run.json; a run continues from what is there"},
+      {"model", &C::model, "", "network, a file like configs/models/mnist_cnn.yaml"},
+      {"train_steps", &C::train_steps, "steps", "train until this global step", 0, kMaxSteps},
+      {"train_batch_size",
+       &C::train_batch_size,
+       "examples",
+       "global batch, split over the ranks",
+       1,
+       kMaxBatch,
+       {},
+       kArithmetic},
+      {"eval_steps", &C::eval_steps, "batches", "test batches an evaluation; 0: the whole test set", 0, kMaxSteps},
+      {"eval_batch_size", &C::eval_batch_size, "examples", "test batch", 1, kMaxBatch},
+      {"learning_rate", &C::learning_rate, "", "of Adam", 0, 1e38, {}, kArithmetic},
+      {"lr_schedule", &C::lr_schedule, "", "constant or cosine", 0, 0, {"constant", "cosine"}, kArithmetic},
+      {"warmup_steps",
+       &C::warmup_steps,
+       "steps",
+       "the learning rate rises linearly over this many",
+       0,
+       kMaxSteps,
+       {},
+       kArithmetic},
+      {"lr_final", &C::lr_final, "", "where the cosine ends", 0, 1e38, {}, kArithmetic},
+      {"adam_beta1", &C::adam_beta1, "", "decay of the first moment", 0, 0.999999, {}, kArithmetic},
+      {"adam_beta2", &C::adam_beta2, "", "decay of the second moment", 0, 0.9999999, {}, kArithmetic},
+      {"adam_epsilon", &C::adam_epsilon, "", "added to the root of the second moment", 1e-30, 1e38, {}, kArithmetic},
+      {"seed", &C::seed, "", "of initial weights, order, dropout, augmentation", 0, 9e18, {}, kArithmetic},
+      {"shuffle", &C::shuffle, "", "new order each epoch; false: file order", 0, 1, {}, kArithmetic},
+      {"augment_shift",
+       &C::augment_shift,
+       "pixels",
+       "random shift up to this far, each direction",
+       0,
+       4096,
+       {},
+       kArithmetic},
+      {"augment_rotate",
+       &C::augment_rotate,
+       "degrees",
+       "random rotation up to this far, each way",
+       0,
+       180,
+       {},
+       kArithmetic},
+      {"grad_slices",
+       &C::grad_slices,
+       "slices",
+       "slices of the global batch, a power of two; most ranks",
+       1,
+       1024,
+       {},
+       kArithmetic},
+      {"save_checkpoints_secs", &C::save_checkpoints_secs, "seconds", "between checkpoints with evaluation; 0: off"},
+      {"save_checkpoints_steps", &C::save_checkpoints_steps, "steps", "between checkpoints with evaluation; 0: off"},
+      {"keep_checkpoint_max", &C::keep_checkpoint_max, "checkpoints", "newest ones kept", 1, 1e6},
+      {"save_summary_steps", &C::save_summary_steps, "steps", "between points in TensorBoard; 0: off"},
+      {"log_step_count_steps", &C::log_step_count_steps, "steps", "between log lines; 0: off"},
+      {"threads", &C::threads, "threads", "per rank; 0: the cores of the host shared among its ranks", 0, 4096},
+      {"device", &C::device, "", "cpu or auto", 0, 0, {"cpu", "auto"}},
+      {"backend", &C::backend, "", "simd or ref (slow, for checks)", 0, 0, {"simd", "ref"}, kArithmetic},
+      {"collective", &C::collective, "", "how gradients are summed", 0, 0, {"ordered"}, kArithmetic},
+      {"transport", &C::transport, "", "auto, shm (ranks of one host), mpi (messages)", 0, 0, {"auto", "shm", "mpi"}},
+      {"dataset_memory_limit", &C::dataset_memory_limit, "bytes", "decoded sets above this stream from disk"},
+      {"stall_timeout_secs", &C::stall_timeout_secs, "seconds", "a rank silent for this long ends the job", 0.1, 1e6},
+  };
+}
+
+std::string number_text(const TrainOption& option, double value) {
+  return std::holds_alternative<double TrainConfig::*>(option.field) ? fmt::format("{}", value)
+                                                                     : fmt::format("{:.0f}", value);
+}
+
+absl::Status value_error(const TrainOption& option, const std::string& expected, std::string_view found) {
+  return absl::InvalidArgumentError(
+      fmt::format("{} must be {}{}{}, found `{}`", option.name, expected, *option.unit ? " " : "", option.unit, found));
+}
+
+template <typename Number>
+absl::Status set_number(const TrainOption& option, std::string_view text, Number* value) {
+  Number read{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), read);
+  const bool whole = error == std::errc() && end == text.data() + text.size();
+  // Written so that NaN fails.
+  if (!whole || !(static_cast<double>(read) >= option.low && static_cast<double>(read) <= option.high)) {
+    const char* kind = std::is_integral_v<Number> ? "a whole number" : "a number";
+    return value_error(
+        option,
+        fmt::format("{} from {} to {}", kind, number_text(option, option.low), fmt::format("{:g}", option.high)), text);
+  }
+  *value = read;
+  return absl::OkStatus();
+}
+
+absl::Status set_bool(const TrainOption& option, std::string_view text, bool* value) {
+  const bool yes = text == "true" || text == "1" || text == "yes" || text.empty();  // a bare --flag
+  const bool no = text == "false" || text == "0" || text == "no";
+  if (!yes && !no) return value_error(option, "true or false", text);
+  *value = yes;
+  return absl::OkStatus();
+}
+
+absl::Status set_string(const TrainOption& option, std::string_view text, std::string* value) {
+  const auto& choices = option.choices;
+  if (!choices.empty() && std::find(choices.begin(), choices.end(), text) == choices.end()) {
+    return absl::InvalidArgumentError(fmt::format("{} must be one of {}, found `{}`{}", option.name,
+                                                  fmt::join(choices, ", "), text, did_you_mean(text, choices)));
+  }
+  if (text.empty()) return value_error(option, "a name", text);
+  *value = text;
+  return absl::OkStatus();
+}
+
+std::vector<std::string> option_names() {
+  std::vector<std::string> names;
+  for (const TrainOption& option : train_options()) names.push_back(option.name);
+  return names;
+}
+
+}  // namespace
+
+const std::vector<TrainOption>& train_options() {
+  static const std::vector<TrainOption> options = make_options();
+  return options;
+}
+
+std::string option_text(const TrainConfig& config, const TrainOption& option) {
+  return std::visit([&config](const auto field) { return fmt::format("{}", config.*field); }, option.field);
+}
+
+absl::Status set_option(const TrainOption& option, std::string_view text, TrainConfig* config) {
+  if (const auto* field = std::get_if<std::string C::*>(&option.field)) {
+    return set_string(option, text, &(config->*(*field)));
+  }
+  if (const auto* field = std::get_if<bool C::*>(&option.field)) return set_bool(option, text, &(config->*(*field)));
+  if (const auto* field = std::get_if<int64_t C::*>(&option.field)) {
+    return set_number(option, text, &(config->*(*field)));
+  }
+  return set_number(option, text, &(config->*(std::get<double C::*>(option.field))));
+}
+
+absl::Status apply_yaml(std::string_view yaml, const std::string& path, TrainConfig* config) {
+  LOCKSTEP_ASSIGN_OR_RETURN(const YAML::Node root, parse_yaml(yaml, path));
+  if (root.IsNull()) return absl::OkStatus();  // only comments
+  LOCKSTEP_ASSIGN_OR_RETURN(const auto map, YamlMapping::open(root, path, "the configuration", option_names()));
+  for (const TrainOption& option : train_options()) {
+    if (!map.has(option.name)) continue;
+    const YAML::Node node = map.at(option.name);
+    if (!node.IsScalar()) {
+      return absl::InvalidArgumentError(fmt::format("{}: {} must be one value", yaml_place(path, node), option.name));
+    }
+    LOCKSTEP_RETURN_IF_ERROR(annotate(set_option(option, node.Scalar(), config), yaml_place(path, node)));
+  }
+  const std::string beside = join_path(directory_name(path), config->model);
+  if (map.has("model") && !config->model.starts_with('/') && !file_exists(config->model) && file_exists(beside)) {
+    config->model = beside;
+  }
+  return absl::OkStatus();
+}
+
+std::string to_yaml(const TrainConfig& config) {
+  std::string out;
+  for (const TrainOption& option : train_options()) {
+    const std::string text = option_text(config, option);
+    const bool quote = std::holds_alternative<std::string C::*>(option.field) && option.choices.empty();
+    if (!quote) {
+      out += fmt::format("{}: {}\n", option.name, text);
+      continue;
+    }
+    std::string quoted;  // YAML's single quotes: only the quote itself is special
+    for (const char c : text) quoted += c == '\'' ? std::string("''") : std::string(1, c);
+    out += fmt::format("{}: '{}'\n", option.name, quoted);
+  }
+  return out;
+}
+
+std::vector<std::string> arithmetic_differences(const TrainConfig& saved, const TrainConfig& now) {
+  std::vector<std::string> differences;
+  for (const TrainOption& option : train_options()) {
+    // A constant schedule does not look at where the run ends: training on is the same run.
+    const bool schedule_end = std::string_view(option.name) == "train_steps" && saved.lr_schedule == "cosine";
+    if (!option.changes_arithmetic && !schedule_end) continue;
+    const std::string before = option_text(saved, option), after = option_text(now, option);
+    if (before != after) {
+      differences.push_back(fmt::format("{}: {} in the saved run, {} now", option.name, before, after));
+    }
+  }
+  return differences;
+}
+
+}  // namespace lockstep
