@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// How much memory a run will need, told before any of it is taken.
+#pragma once
+
+#include <cstdint>
+
+#include "core/base/status.h"
+#include "core/nn/network.h"
+#include "core/train/train_config.h"
+
+namespace lockstep {
+
+// Bytes that rank `rank` of `ranks` allocates for training; the data set, already open by then, is not part of it.
+struct MemoryPlan {
+  int64_t weights = 0;
+  int64_t gradients = 0;
+  int64_t moments = 0;
+  int64_t checkpoint = 0;   // rank 0: gathered moments and the snapshot being written
+  int64_t activations = 0;  // and their gradients
+  int64_t batches = 0;      // read ahead
+  int64_t total() const { return weights + gradients + moments + checkpoint + activations + batches; }
+};
+
+// Examples in one pass of the model: the local part of the global batch, or a test batch of up to 100.
+int64_t model_capacity(const TrainConfig& config, int rank, int ranks);
+
+MemoryPlan plan_memory(const Network& network, const TrainConfig& config, int rank, int ranks);
+
+// An error when `local_ranks` ranks of one host, each like rank 0, need more than `available_bytes`: it names need,
+// available, and the largest --train_batch_size that fits.
+absl::Status check_memory(const Network& network, const TrainConfig& config, int ranks, int local_ranks,
+                          int64_t available_bytes);
+
+}  // namespace lockstep
