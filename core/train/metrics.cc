@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/train/metrics.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "core/base/file.h"
+#include "core/base/log.h"
+
+namespace lockstep {
+namespace {
+
+// Lines of an earlier run up to and including `resume_step`; a line cut short by a kill is dropped.
+std::string lines_until(const std::string& text, int64_t resume_step) {
+  std::istringstream in(text);
+  std::string kept;
+  for (std::string line; std::getline(in, line);) {
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) continue;
+    if (json["step"].get<int64_t>() <= resume_step) kept += line + "\n";
+  }
+  return kept;
+}
+
+absl::Status trim_metrics_file(const std::string& path, int64_t resume_step) {
+  if (!file_exists(path)) return absl::OkStatus();
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::string text, read_file(path));
+  return write_file_atomic(path, lines_until(text, resume_step));
+}
+
+}  // namespace
+
+std::string saving_dict_line(int64_t step, const EvalResult& result) {
+  return fmt::format("Saving dict for global step {0}: accuracy = {1:g}, global_step = {0}, loss = {2:g}", step,
+                     static_cast<float>(result.accuracy), static_cast<float>(result.loss));
+}
+
+absl::StatusOr<std::unique_ptr<Metrics>> Metrics::open(const std::string& output_dir, int64_t resume_step) {
+  const std::string eval_dir = join_path(output_dir, "eval");
+  LOCKSTEP_RETURN_IF_ERROR(make_directories(eval_dir));
+  std::unique_ptr<Metrics> metrics(new Metrics(join_path(output_dir, "metrics.jsonl")));
+  LOCKSTEP_RETURN_IF_ERROR(trim_metrics_file(metrics->jsonl_path_, resume_step));
+  const EventWriterOptions options{.resume_step = resume_step};
+  LOCKSTEP_ASSIGN_OR_RETURN(metrics->train_events_, EventWriter::open(output_dir, options));
+  LOCKSTEP_ASSIGN_OR_RETURN(metrics->eval_events_, EventWriter::open(eval_dir, options));
+  return metrics;
+}
+
+void Metrics::log_step(const StepReport& r) {
+  LOG_INFO("step={} loss={:.4f} images_per_s={:.0f} learning_rate={:g}", r.step, r.loss, r.images_per_s,
+           r.learning_rate);
+  append_json(nlohmann::json{{"kind", "train"},
+                             {"step", r.step},
+                             {"loss", r.loss},
+                             {"images_per_s", r.images_per_s},
+                             {"global_step_per_s", r.steps_per_s},
+                             {"learning_rate", r.learning_rate}}
+                  .dump());
+}
+
+void Metrics::summarize(const StepReport& r, const std::vector<RankUsage>& ranks) {
+  std::vector<std::pair<std::string, float>> values{{"OptimizeLoss", static_cast<float>(r.loss)},
+                                                    {"loss", static_cast<float>(r.loss)},
+                                                    {"global_step/sec", static_cast<float>(r.steps_per_s)},
+                                                    {"images_per_sec", static_cast<float>(r.images_per_s)},
+                                                    {"learning_rate", static_cast<float>(r.learning_rate)}};
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    const std::string prefix = fmt::format("rank_{}/", rank);
+    values.emplace_back(prefix + "cpu_percent", static_cast<float>(ranks[rank].cpu_percent));
+    values.emplace_back(prefix + "resident_memory_bytes", static_cast<float>(ranks[rank].resident_memory_bytes));
+    values.emplace_back(prefix + "communication_seconds", static_cast<float>(ranks[rank].communication_seconds));
+  }
+  report(train_events_->add_scalars(r.step, values));
+}
+
+void Metrics::add_histograms(int64_t step, const ParamTable& params, const float* weights) {
+  for (const Param& param : params.params()) {
+    report(train_events_->add_histogram(step, param.name, {weights + param.offset, static_cast<size_t>(param.size)}));
+  }
+}
+
+void Metrics::evaluation(int64_t step, const EvalResult& result, const Dataset& data) {
+  LOG_INFO("{}", saving_dict_line(step, result));
+  append_json(
+      nlohmann::json{{"kind", "eval"}, {"step", step}, {"accuracy", result.accuracy}, {"loss", result.loss}}.dump());
+  const std::vector<std::pair<std::string, float>> values{{"accuracy", static_cast<float>(result.accuracy)},
+                                                          {"loss", static_cast<float>(result.loss)}};
+  report(eval_events_->add_scalars(step, values));
+  add_mistakes(step, result, data);
+}
+
+void Metrics::add_mistakes(int64_t step, const EvalResult& result, const Dataset& data) {
+  const ImageShape shape = data.shape();
+  if (shape.depth != 1 && shape.depth != 3) return;  // nothing PNG viewers could show
+  std::vector<uint8_t> pixels(static_cast<size_t>(shape.size()));
+  for (size_t i = 0; i < result.mistakes.size(); ++i) {
+    const Mistake& mistake = result.mistakes[i];
+    int32_t label = 0;
+    const absl::Status read = data.read({&mistake.index, 1}, pixels.data(), &label);
+    if (!read.ok()) return report(read);
+    const std::string tag = fmt::format("mistakes/{}_true_{}_predicted_{}", i, mistake.label, mistake.predicted);
+    report(eval_events_->add_image(step, tag, pixels, shape.height, shape.width, shape.depth));
+  }
+}
+
+void Metrics::progress(int64_t step, int64_t last_step, double images_per_s) {
+  const double now_s = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  if (now_s - last_progress_s_ < 0.1 && step != last_step) return;
+  last_progress_s_ = now_s;
+  show_progress(step == last_step
+                    ? ""
+                    : fmt::format("step {} of {} ({:.0f} %)  {:.0f} images/s", step, last_step,
+                                  100.0 * static_cast<double>(step) / static_cast<double>(last_step), images_per_s));
+}
+
+void Metrics::append_json(const std::string& line) {
+  // Opened for each line: some tens of microseconds every hundred steps, and a reader may truncate or move the file.
+  auto file = WritableFile::create(jsonl_path_, /*append_mode=*/true);
+  if (!file.ok()) return report(file.status());
+  report((*file)->append(line + "\n"));
+  report((*file)->close());
+}
+
+void Metrics::report(const absl::Status& status) {
+  if (!status.ok()) LOG_ERROR("metrics: {}", std::string(status.message()));
+}
+
+}  // namespace lockstep

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run tells the world while it trains (rank 0): log lines, the progress display, `metrics.jsonl`, and
+// TensorBoard event files in output_dir and output_dir/eval. A file that cannot be written is reported once and does
+// not stop the run.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/status.h"
+#include "core/nn/param_table.h"
+#include "core/train/evaluator.h"
+#include "core/train/rank_usage.h"
+#include "io/batch_source.h"
+#include "io/event_writer.h"
+
+namespace lockstep {
+
+struct StepReport {
+  int64_t step = 0;  // steps done
+  double loss = 0;   // of the last step, mean over the global batch
+  double learning_rate = 0;
+  double steps_per_s = 0;
+  double images_per_s = 0;
+};
+
+class Metrics {
+ public:
+  // Makes the directories. A run that continues from `resume_step` drops what a killed run reported beyond it.
+  static absl::StatusOr<std::unique_ptr<Metrics>> open(const std::string& output_dir, int64_t resume_step);
+
+  // "step=200 loss=0.0931 images_per_s=5120 …", and the same numbers as a line of metrics.jsonl.
+  void log_step(const StepReport& report);
+  // Points for TensorBoard's run ".".
+  void summarize(const StepReport& report, const std::vector<RankUsage>& ranks);
+  void add_histograms(int64_t step, const ParamTable& params, const float* weights);
+  // Prints TensorFlow's "Saving dict for global step …" line; points and images of mistakes for the run "eval".
+  void evaluation(int64_t step, const EvalResult& result, const Dataset& data);
+  // One line on a terminal, at most ten times a second.
+  void progress(int64_t step, int64_t last_step, double images_per_s);
+
+ private:
+  explicit Metrics(std::string jsonl_path) : jsonl_path_(std::move(jsonl_path)) {}
+  void append_json(const std::string& line);
+  void add_mistakes(int64_t step, const EvalResult& result, const Dataset& data);
+  void report(const absl::Status& status);
+
+  std::string jsonl_path_;
+  std::unique_ptr<EventWriter> train_events_, eval_events_;
+  double last_progress_s_ = 0;
+};
+
+// "accuracy = 0.9931, global_step = 10000, loss = 0.0315906", as TensorFlow's Estimator prints a result.
+std::string saving_dict_line(int64_t step, const EvalResult& result);
+
+}  // namespace lockstep

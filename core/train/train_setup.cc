@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/train/train_setup.h"
+
+#include <fmt/format.h>
+
+#include "core/base/file.h"
+#include "core/base/host_info.h"
+#include "core/base/sha256.h"
+#include "core/train/agree.h"
+#include "core/train/memory_plan.h"
+#include "core/train/thread_share.h"
+
+namespace lockstep {
+namespace {
+
+absl::Status load_network(TrainSetup* setup) {
+  LOCKSTEP_ASSIGN_OR_RETURN(setup->model_config, load_model_config(setup->config.model));
+  LOCKSTEP_ASSIGN_OR_RETURN(setup->network, Network::build(setup->model_config));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Dataset>> open_split(const TrainSetup& setup, Split split) {
+  const TrainConfig& config = setup.config;
+  const DatasetOptions options{.memory_limit_bytes = config.dataset_memory_limit,
+                               .label_limit = setup.network.classes()};
+  LOCKSTEP_ASSIGN_OR_RETURN(auto data, open_dataset(config.data_dir, split, options));
+  const ImageShape found = data->shape();
+  const FeatureShape shape = setup.network.input();
+  if (found != ImageShape{shape.height, shape.width, shape.channels}) {
+    return absl::InvalidArgumentError(fmt::format(
+        "{}: the {} images are {}x{}x{} (height, width, depth), but {} describes a network for {}", config.data_dir,
+        split_name(split), found.height, found.width, found.depth, config.model, shape.to_string()));
+  }
+  if (data->size() == 0) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: the {} set holds no examples", config.data_dir, split_name(split)));
+  }
+  return data;
+}
+
+absl::Status open_data(TrainSetup* setup) {
+  if (!is_directory(setup->config.data_dir)) {
+    return absl::NotFoundError(
+        fmt::format("--data_dir={} is no directory; `lockstep records create --directory {}` makes one",
+                    setup->config.data_dir, setup->config.data_dir));
+  }
+  LOCKSTEP_ASSIGN_OR_RETURN(setup->train_data, open_split(*setup, Split::kTrain));
+  LOCKSTEP_ASSIGN_OR_RETURN(setup->test_data, open_split(*setup, Split::kTest));
+  return absl::OkStatus();
+}
+
+// All of what determines the result; paths and thread counts may differ between ranks.
+std::string arithmetic_text(const TrainSetup& setup) {
+  std::string text = to_yaml(setup.model_config) +
+                     fmt::format("train_steps={} examples={}", setup.config.train_steps, setup.train_data->size());
+  for (const TrainOption& option : train_options()) {
+    if (option.changes_arithmetic) text += fmt::format(" {}={}", option.name, option_text(setup.config, option));
+  }
+  return text;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TrainSetup>> set_up_training(Communicator& communicator, const TrainConfig& config) {
+  auto setup = std::make_unique<TrainSetup>();
+  setup->config = config;
+  LOCKSTEP_RETURN_IF_ERROR(agree(communicator, load_network(setup.get())));
+  LOCKSTEP_RETURN_IF_ERROR(agree(communicator, open_data(setup.get())));
+  LOCKSTEP_RETURN_IF_ERROR(
+      check_same_on_all_ranks(communicator, "configuration or data", sha256_hex(arithmetic_text(*setup))));
+  LOCKSTEP_RETURN_IF_ERROR(agree(communicator, check_memory(setup->network, config, communicator.size(),
+                                                            communicator.local_size(), available_memory_bytes())));
+  LOCKSTEP_ASSIGN_OR_RETURN(const int share, threads_for_rank(communicator));
+  setup->config.threads = config.threads > 0 ? config.threads : share;
+  setup->pool = std::make_unique<ThreadPool>(static_cast<int>(setup->config.threads));
+  LOCKSTEP_ASSIGN_OR_RETURN(const Backend backend, parse_backend(config.backend));
+  setup->kernel = {backend, setup->pool.get()};
+  return setup;
+}
+
+}  // namespace lockstep

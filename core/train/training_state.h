@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Between a TrainStep spread over the ranks and checkpoints on rank 0's disk.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/base/aligned_buffer.h"
+#include "core/base/status.h"
+#include "core/nn/checkpoint.h"
+#include "core/nn/param_table.h"
+#include "core/train/train_step.h"
+#include "mpi/communicator.h"
+
+namespace lockstep {
+
+class TrainingState {
+ public:
+  // Collective. Rank 0 opens (and makes) `output_dir`; the others need not see it. Borrows everything.
+  static absl::StatusOr<std::unique_ptr<TrainingState>> open(Communicator& communicator, const ParamTable& params,
+                                                             const std::string& output_dir, int keep);
+
+  // Collective. Continues from the newest sound checkpoint, on every rank; "" when there is none, else its prefix. Rank
+  // 0 logs the checkpoints that were passed over, and why. Afterwards the weights' hash is equal on all ranks.
+  absl::StatusOr<std::string> restore(TrainStep* step);
+
+  // Collective. Snapshots weights and moments; rank 0 writes them in the background. Waits for the weights'
+  // all-gathers. A failed write of an earlier checkpoint is logged, not returned: training is worth more than the
+  // checkpoint.
+  absl::Status save(TrainStep* step);
+
+  // Collective. Waits for the last write and returns its error on every rank.
+  absl::Status finish();
+
+  int64_t saved_step() const { return saved_step_; }
+
+ private:
+  TrainingState(Communicator& communicator, const ParamTable& params) : communicator_(communicator), params_(params) {}
+  absl::StatusOr<std::string> load_on_rank_0(TrainStep* step);
+  absl::Status copy_from(const LoadedCheckpoint& checkpoint, TrainStep* step) const;
+
+  Communicator& communicator_;
+  const ParamTable& params_;
+  std::unique_ptr<CheckpointManager> manager_;  // rank 0
+  AlignedBuffer<float> full_m_, full_v_;        // rank 0: the moments of all shards
+  int64_t saved_step_ = -1;
+};
+
+}  // namespace lockstep
