@@ -8,7 +8,8 @@
 
 namespace lockstep {
 
-// Takes one varint from the front of `bytes`. Nothing when it is cut off or exceeds 64 bits; `bytes` is then undefined.
+// Takes one varint from the front of `bytes`. Nothing when it is cut off, exceeds 64 bits or is longer than its value
+// needs (no writer does that, so a bit has flipped); `bytes` is then undefined.
 inline std::optional<uint64_t> take_varint(std::string_view& bytes) {
   uint64_t value = 0;
   for (int shift = 0; shift < 64 && !bytes.empty(); shift += 7) {
@@ -16,7 +17,7 @@ inline std::optional<uint64_t> take_varint(std::string_view& bytes) {
     bytes.remove_prefix(1);
     if (shift == 63 && byte > 1) return std::nullopt;
     value |= static_cast<uint64_t>(byte & 0x7f) << shift;
-    if (byte < 0x80) return value;
+    if (byte < 0x80) return byte == 0 && shift > 0 ? std::nullopt : std::optional(value);
   }
   return std::nullopt;
 }

@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""TensorFlow and TensorBoard against our checkpoints and event files. Usage: README.md in this folder."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import tensorboard
+import tensorflow as tf
+from tensorboard.backend.event_processing import event_accumulator
+
+KERNELS = {"conv2d": (5, 5, 1, 32), "conv2d_1": (5, 5, 32, 64), "dense": (3136, 1024), "dense_1": (1024, 10)}
+
+
+def expected_variables():
+    variables = {"global_step": np.array(10000, np.int64), "beta1_power": np.array(0.9, np.float32),
+                 "beta2_power": np.array(0.999, np.float32)}
+    for layer, shape in KERNELS.items():
+        for name, dims in (("kernel", shape), ("bias", shape[-1:])):
+            count = int(np.prod(dims))
+            values = (0.25 * (np.arange(count) % 1000) - 100).astype(np.float32).reshape(dims)
+            for slot in ("", "/Adam", "/Adam_1"):
+                variables[f"{layer}/{name}{slot}"] = values
+    return variables
+
+
+def check_ours_in_tensorflow(directory):
+    expected = expected_variables()
+    assert tf.train.latest_checkpoint(directory) == f"{directory}/model.ckpt-10000"
+    reader = tf.train.load_checkpoint(directory)
+    assert set(reader.get_variable_to_shape_map()) == set(expected)
+    for name, values in expected.items():
+        read = reader.get_tensor(name)
+        assert read.dtype == values.dtype and read.shape == values.shape, name
+        assert np.array_equal(read, values), name
+    state = tf.train.get_checkpoint_state(directory)
+    assert [os.path.basename(p) for p in state.all_model_checkpoint_paths] == ["model.ckpt-10000"]
+    print(f"TensorFlow reads our checkpoint: {len(expected)} variables equal")
+
+
+def read_with_tool(tool, path):
+    output = subprocess.run([tool, "read", path], check=True, capture_output=True, text=True).stdout
+    return {row["name"]: row for row in map(json.loads, output.splitlines())}
+
+
+def check_rows(tool, path, expected):
+    rows = read_with_tool(tool, path)
+    for name, values in expected.items():
+        row = rows[name]
+        assert tuple(row["shape"]) == values.shape, row
+        assert row["sha256"] == hashlib.sha256(values.tobytes()).hexdigest(), row
+    return rows
+
+
+def index_block_types(index_path):
+    """Types of the metaindex and the index block of a table: 0 uncompressed, 1 snappy."""
+    with open(index_path, "rb") as file:
+        data = file.read()
+
+    def varint(at):
+        value = shift = 0
+        while True:
+            value |= (data[at] & 127) << shift
+            at, shift = at + 1, shift + 7
+            if data[at - 1] < 128:
+                return value, at
+
+    at, types = len(data) - 48, []
+    for _ in range(2):
+        offset, at = varint(at)
+        size, at = varint(at)
+        types.append(data[offset + size])
+    return types
+
+
+def check_tensorflows_in_ours(tool, directory):
+    """Version 1 Saver (what Estimator writes) and the object-based tf.train.Checkpoint."""
+    expected = expected_variables()
+    graph = tf.Graph()
+    with graph.as_default(), tf.compat.v1.Session() as session:
+        for name, values in expected.items():
+            tf.compat.v1.get_variable(name, initializer=values, use_resource=False)
+        session.run(tf.compat.v1.global_variables_initializer())
+        prefix = tf.compat.v1.train.Saver().save(session, f"{directory}/v1/model.ckpt", global_step=10000,
+                                                 write_meta_graph=True)
+    for path in (prefix, prefix + ".index", prefix + ".meta", f"{directory}/v1", f"{directory}/v1/checkpoint"):
+        rows = check_rows(tool, path, expected)
+        assert set(rows) == set(expected)
+    print(f"we read a checkpoint of tf.compat.v1.train.Saver: {len(rows)} variables equal;",
+          f"block types of its metaindex and index: {index_block_types(prefix + '.index')}")
+    same = all(open(f"{directory}/v1/model.ckpt-10000{suffix}", "rb").read() ==
+               open(f"{directory}/ours/model.ckpt-10000{suffix}", "rb").read()
+               for suffix in (".index", ".data-00000-of-00001"))
+    print("its files are", "byte for byte ours" if same else "not byte for byte ours")
+
+    values = {"a": tf.Variable(np.arange(6, dtype=np.float32).reshape(2, 3)), "b": tf.Variable([1, 2], dtype=tf.int32)}
+    path = tf.train.Checkpoint(**values).save(f"{directory}/v2/ckpt")
+    rows = check_rows(tool, path, {f"{name}/.ATTRIBUTES/VARIABLE_VALUE": v.numpy() for name, v in values.items()})
+    graph_row = rows["_CHECKPOINTABLE_OBJECT_GRAPH"]
+    text = tf.train.load_checkpoint(path).get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
+    assert graph_row["dtype"] == "string" and graph_row["sha256"] == hashlib.sha256(text).hexdigest()
+    print(f"we read a tf.train.Checkpoint: {len(rows)} tensors, one of them a string;",
+          f"block types of its metaindex and index: {index_block_types(path + '.index')}")
+
+
+def check_events(directory):
+    events = event_accumulator.EventAccumulator(directory, size_guidance={
+        event_accumulator.SCALARS: 0, event_accumulator.HISTOGRAMS: 0, event_accumulator.IMAGES: 0}).Reload()
+    tags = events.Tags()
+    assert tags["scalars"] == ["loss"], tags
+    assert tags["histograms"] == ["dense/kernel"], tags
+    assert sorted(tags["images"]) == ["mistakes/0", "mistakes/1"], tags
+    # 100, 200, 300 and, after the START event at 300 that drops the last of them, 300 to 600.
+    steps = [100, 200, 300, 400, 500, 600]
+    scalars = events.Scalars("loss")
+    assert [e.step for e in scalars] == steps, scalars
+    assert np.isclose(scalars[0].value, 1 / 100) and np.isclose(scalars[2].value, 1 / 600), scalars
+    values = (0.25 * (np.arange(5000) % 1000) - 100).astype(np.float32)
+    for event in events.Histograms("dense/kernel"):
+        histogram = event.histogram_value
+        assert histogram.num == 5000 and histogram.min == values.min() and histogram.max == values.max()
+        assert np.isclose(histogram.sum, values.sum(dtype=np.float64))
+        assert np.isclose(sum(histogram.bucket), 5000)
+    assert [e.step for e in events.Histograms("dense/kernel")] == steps
+    for tag, side, channels in (("mistakes/0", 28, 1), ("mistakes/1", 32, 3)):
+        images = events.Images(tag)
+        assert [e.step for e in images] == steps
+        pixels = tf.io.decode_png(images[0].encoded_image_string).numpy()
+        assert pixels.shape == (side, side, channels) and (images[0].width, images[0].height) == (side, side)
+    print(f"TensorBoard sees every tag with {len(steps)} points each, and drops what a resumed run overtook")
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: {sys.argv[0]} path/to/checkpoint_events_tool")
+    tool = os.path.abspath(sys.argv[1])
+    print(f"TensorFlow {tf.__version__}, TensorBoard {tensorboard.__version__}, NumPy {np.__version__}")
+    with tempfile.TemporaryDirectory() as directory:
+        subprocess.run([tool, "write", f"{directory}/ours"], check=True)
+        check_ours_in_tensorflow(f"{directory}/ours")
+        check_tensorflows_in_ours(tool, directory)
+        check_events(f"{directory}/ours")
+
+
+if __name__ == "__main__":
+    main()
