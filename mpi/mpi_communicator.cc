@@ -104,7 +104,7 @@ class MpiCommunicator : public Communicator {
 MpiCommunicator::~MpiCommunicator() {
   watchdog_->set_phase(SignOfLife::kLeaving, "");
   MessageRequest request;
-  absl::Status status = world_->start_barrier(&request);
+  absl::Status status = world_->start_barrier(MpiWorld::kFarewell, &request);
   // Stays in the leaving phase, so not by wait_for_others: if the others are elsewhere, this rank is to blame.
   for (Backoff backoff; status.ok(); backoff.pause()) {
     const absl::StatusOr<bool> done = world_->test(&request);
@@ -140,7 +140,7 @@ absl::Status MpiCommunicator::wait_for_others(std::string_view what, absl::Funct
 
 absl::Status MpiCommunicator::barrier(std::string_view what) {
   MessageRequest request;
-  LOCKSTEP_RETURN_IF_ERROR(world_->start_barrier(&request));
+  LOCKSTEP_RETURN_IF_ERROR(world_->start_barrier(MpiWorld::kCommunicator, &request));
   return finish(fmt::format("barrier: {}", what), &request);
 }
 

@@ -38,7 +38,7 @@ MPI_Request handle_of(const MessageRequest& request) {
 }  // namespace
 
 struct MpiWorld::Library {
-  MPI_Comm channels[kChannels] = {MPI_COMM_NULL, MPI_COMM_NULL, MPI_COMM_NULL};
+  MPI_Comm channels[kChannels] = {};  // set by open()
 };
 
 MpiWorld::MpiWorld() : library_(std::make_unique<Library>()) {}
@@ -122,10 +122,10 @@ void MpiWorld::cancel(MessageRequest* request) {
   request->active = false;
 }
 
-absl::Status MpiWorld::start_barrier(MessageRequest* request) {
+absl::Status MpiWorld::start_barrier(Channel channel, MessageRequest* request) {
   const std::lock_guard lock(mutex_);
   MPI_Request handle;
-  LOCKSTEP_RETURN_IF_ERROR(checked("MPI_Ibarrier", MPI_Ibarrier(library_->channels[kCommunicator], &handle), -1));
+  LOCKSTEP_RETURN_IF_ERROR(checked("MPI_Ibarrier", MPI_Ibarrier(library_->channels[channel], &handle), -1));
   store(handle, 0, -1, false, request);
   return absl::OkStatus();
 }

@@ -19,7 +19,7 @@ namespace lockstep {
 class MpiWorld {
  public:
   // Separate spaces of tags and collectives.
-  enum Channel { kCommunicator, kTransport, kWatchdog, kChannels };
+  enum Channel { kCommunicator, kTransport, kWatchdog, kFarewell, kChannels };
 
   // Initializes MPI. Waits until all ranks have come.
   static absl::StatusOr<std::unique_ptr<MpiWorld>> open();
@@ -39,8 +39,8 @@ class MpiWorld {
   absl::StatusOr<bool> test(MessageRequest* request);
   void cancel(MessageRequest* request);
 
-  // Collectives on kCommunicator; done when test() says so.
-  absl::Status start_barrier(MessageRequest* request);
+  // Collectives; done when test() says so. All but the barrier are on kCommunicator.
+  absl::Status start_barrier(Channel channel, MessageRequest* request);
   absl::Status start_broadcast(void* data, size_t bytes, int root, MessageRequest* request);
   absl::Status start_all_gather(const void* mine, size_t bytes, void* all, MessageRequest* request);
   // lengths[rank] bytes of each rank go to all + offsets[rank].

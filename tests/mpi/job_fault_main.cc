@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// job_fault <fault> <rank>: a small training job in which one rank misbehaves after some steps.
+// job_fault <fault> <rank> <stall time-out>: a small training job in which one rank misbehaves after some steps.
 #include <signal.h>
 #include <unistd.h>
 
@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 
+#include "core/base/log.h"
 #include "mpi/communicator.h"
 #include "tests/mpi/reducer_scenario.h"
 
@@ -26,7 +27,11 @@ void spin_for(std::chrono::seconds time, Communicator* reporting_to) {
 // After a kill or an abort nothing of this program runs; should it survive them, it ends after a minute.
 constexpr std::chrono::seconds kForever{60};
 
+double seconds_now() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
+
 void misbehave(const std::string& fault, Communicator& communicator) {
+  // The driver measures from here.
+  std::fprintf(stderr, "fault at %.3f\n", seconds_now());
   if (fault == "error") communicator.abort("the disk is on fire");
   if (fault == "kill") raise(SIGKILL);
   if (fault == "stop") raise(SIGSTOP);
@@ -49,6 +54,7 @@ int run_job(const std::string& fault, int culprit, double stall_timeout_s) {
     std::fprintf(stderr, "%s\n", communicator.status().ToString().c_str());
     return 1;
   }
+  init_logging((*communicator)->rank());
   try {
     const absl::Status status = run(fault, culprit, **communicator);
     if (!status.ok()) (*communicator)->abort(std::string(status.message()));
