@@ -121,6 +121,8 @@ void direct_bwd_filter(const Conv2dParams& p, const Pool2dParams* pool, const Co
                       .b_o = grad_row,
                       .b_i = Kp};
   if (part.begin == 0) std::fill_n(grad_b, p.K, 0.0f);
+  // The first image overwrites; without one, the first part writes the zeros of all.
+  if (images == 0 && part.begin == 0) std::fill_n(grad_w, p.filter_size(), 0.0f);
   for (int64_t n = 0; n < images; ++n) {
     const float* in = direct_pad(p, padded, x + n * p.H * p.W * p.C);
     float* compact = scratch(kOutputSlot, static_cast<size_t>(OH * grad_row));
