@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/train/train_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/file.h"
+#include "core/train/lr_schedule.h"
+#include "core/train/run_directory.h"
+#include "tests/support/tmp_dir.h"
+
+namespace lockstep {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+absl::StatusOr<TrainCommandLine> parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "mnist_train");
+  return parse_train_command_line(static_cast<int>(arguments.size()), arguments.data());
+}
+
+std::string parse_error(std::vector<const char*> arguments) {
+  const auto parsed = parse(std::move(arguments));
+  return parsed.ok() ? "no error" : std::string(parsed.status().message());
+}
+
+std::string yaml_error(const std::string& yaml) {
+  TrainConfig config;
+  return std::string(apply_yaml(yaml, "c.yaml", &config).message());
+}
+
+TEST(TrainCommandLine, WithoutFlagsEveryDefaultHolds) {
+  const auto parsed = parse({});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(to_yaml(parsed->config), to_yaml(TrainConfig{}));
+}
+
+TEST(TrainCommandLine, FlagsOverrideTheFile) {
+  const TmpDir dir;
+  const std::string file = dir.file("run.yaml");
+  ASSERT_TRUE(write_file_atomic(file, "train_steps: 7\nseed: 3\nlr_schedule: cosine\n").ok());
+  const std::string flag = "--config=" + file;
+  const auto parsed = parse({"--seed", "5", flag.c_str(), "--shuffle=false"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->config.train_steps, 7);
+  EXPECT_EQ(parsed->config.seed, 5);
+  EXPECT_EQ(parsed->config.lr_schedule, "cosine");
+  EXPECT_FALSE(parsed->config.shuffle);
+}
+
+TEST(TrainCommandLine, JobDirIsTheOutputDirectory) {
+  const auto parsed = parse({"--job-dir", "somewhere"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->config.output_dir, "somewhere");
+}
+
+TEST(TrainCommandLine, UnknownFlagNamesTheNearest) {
+  EXPECT_EQ(parse_error({"--train_step=5"}), "unknown flag --train_step (did you mean `--train_steps`?)");
+  EXPECT_EQ(parse_error({"--zzzzzzzzzzzz"}), "unknown flag --zzzzzzzzzzzz");
+  EXPECT_THAT(parse_error({"train"}), HasSubstr("unexpected argument `train`"));
+}
+
+TEST(TrainCommandLine, BadValuesSayWhatIsExpected) {
+  EXPECT_EQ(parse_error({"--train_batch_size=0"}),
+            "train_batch_size must be a whole number from 1 to 2.14748e+09 examples, found `0`");
+  EXPECT_THAT(parse_error({"--train_steps=1.5"}), HasSubstr("a whole number"));
+  EXPECT_THAT(parse_error({"--train_steps"}), HasSubstr("train_steps"));
+  EXPECT_THAT(parse_error({"--learning_rate=nan"}), HasSubstr("found `nan`"));
+  EXPECT_THAT(parse_error({"--shuffle=maybe"}), HasSubstr("true or false"));
+  EXPECT_EQ(parse_error({"--lr_schedule=cosin"}),
+            "lr_schedule must be one of constant, cosine, found `cosin` (did you mean `cosine`?)");
+  EXPECT_THAT(parse_error({"--grad_slices=6"}), HasSubstr("power of two"));
+  EXPECT_THAT(parse_error({"--config=/nonexistent.yaml"}), HasSubstr("/nonexistent.yaml"));
+}
+
+TEST(TrainCommandLine, HelpListsEveryFlagWithUnitAndDefault) {
+  const auto parsed = parse({"--help"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  for (const TrainOption& option : train_options()) EXPECT_THAT(parsed->text_to_print, HasSubstr(option.name));
+  EXPECT_THAT(parsed->text_to_print, HasSubstr("save_checkpoints_secs seconds=180"));
+}
+
+TEST(TrainConfigFile, MistakesNameLineAndNearestKey) {
+  EXPECT_THAT(yaml_error("seed: 1\ntrain_stps: 5\n"),
+              HasSubstr("c.yaml:2: unknown key `train_stps` in the configuration (did you mean `train_steps`?)"));
+  EXPECT_THAT(yaml_error("seed: one\n"), HasSubstr("c.yaml:1: seed must be a whole number"));
+  EXPECT_THAT(yaml_error("seed: [1]\n"), HasSubstr("c.yaml:1: seed must be one value"));
+}
+
+TEST(TrainConfigFile, WrittenOutItReadsBackTheSame) {
+  TrainConfig config;
+  config.data_dir = "it's: a # path";
+  config.learning_rate = 0.1 + 0.2;
+  config.shuffle = false;
+  config.seed = 1234567890123456789;
+  TrainConfig again;
+  ASSERT_TRUE(apply_yaml(to_yaml(config), "again", &again).ok());
+  EXPECT_EQ(to_yaml(again), to_yaml(config));
+  EXPECT_EQ(again.learning_rate, config.learning_rate);
+}
+
+TEST(TrainConfigFile, ModelIsFoundBesideTheFile) {
+  const TmpDir dir;
+  ASSERT_TRUE(write_file_atomic(dir.file("tiny.yaml"), "x").ok());
+  TrainConfig config;
+  ASSERT_TRUE(apply_yaml("model: tiny.yaml\n", dir.file("run.yaml"), &config).ok());
+  EXPECT_EQ(config.model, dir.file("tiny.yaml"));
+}
+
+TEST(ArithmeticDifferences, NameOnlyWhatChangesTheResult) {
+  TrainConfig saved, now;
+  now.train_steps = 20000;
+  now.threads = 7;
+  now.data_dir = "elsewhere";
+  EXPECT_THAT(arithmetic_differences(saved, now), ElementsAre());
+  now.seed = 2;
+  now.learning_rate = 0.01;
+  EXPECT_THAT(arithmetic_differences(saved, now),
+              ElementsAre("learning_rate: 0.001 in the saved run, 0.01 now", "seed: 1 in the saved run, 2 now"));
+}
+
+TEST(ArithmeticDifferences, EndOfACosineIsOne) {
+  TrainConfig saved, now;
+  saved.lr_schedule = now.lr_schedule = "cosine";
+  now.train_steps = 20000;
+  EXPECT_THAT(arithmetic_differences(saved, now), ElementsAre(HasSubstr("train_steps")));
+}
+
+class RunDirectory : public testing::Test {
+ protected:
+  RunDirectory() {
+    config_.output_dir = dir_.path();
+    model_ = *parse_model_config("image: {height: 4, width: 3}\nclasses: 10\nlayers: [{dense: {units: 10}}]", "m");
+    LOCKSTEP_CHECK(write_run_files(config_, model_).ok());
+  }
+  void add_checkpoint() { LOCKSTEP_CHECK(write_file_atomic(dir_.file("model.ckpt-5.index"), "x").ok()); }
+
+  TmpDir dir_;
+  TrainConfig config_;
+  ModelConfig model_;
+};
+
+TEST_F(RunDirectory, OtherSettingsAreFineWhileThereIsNoCheckpoint) {
+  config_.seed = 9;
+  EXPECT_TRUE(check_continues_run(config_, model_).ok());
+}
+
+TEST_F(RunDirectory, OtherSettingsAreRefusedWithWhatDiffers) {
+  add_checkpoint();
+  EXPECT_TRUE(check_continues_run(config_, model_).ok());
+  config_.seed = 9;
+  std::get<DenseConfig>(model_.layers[0].kind).units = 11;
+  const absl::Status status = check_continues_run(config_, model_);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("seed: 1 in the saved run, 9 now"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("model: `  - dense: {units: 10, activation: none}` in the saved run, `  - dense: {units: 11,"));
+}
+
+TEST(LearningRate, WarmsUpThenStaysConstant) {
+  TrainConfig config;
+  config.learning_rate = 0.1;
+  config.warmup_steps = 4;
+  EXPECT_FLOAT_EQ(learning_rate_at(config, 0), 0.025f);
+  EXPECT_FLOAT_EQ(learning_rate_at(config, 3), 0.1f);
+  EXPECT_FLOAT_EQ(learning_rate_at(config, 4), 0.1f);
+  EXPECT_FLOAT_EQ(learning_rate_at(config, 1000000), 0.1f);
+}
+
+TEST(LearningRate, CosineGoesFromFullToFinal) {
+  TrainConfig config;
+  config.learning_rate = 0.1;
+  config.lr_final = 0.02;
+  config.lr_schedule = "cosine";
+  config.warmup_steps = 10;
+  config.train_steps = 110;
+  EXPECT_FLOAT_EQ(learning_rate_at(config, 10), 0.1f);
+  EXPECT_FLOAT_EQ(learning_rate_at(config, 60), 0.06f);
+  EXPECT_FLOAT_EQ(learning_rate_at(config, 110), 0.02f);
+  EXPECT_FLOAT_EQ(learning_rate_at(config, 500), 0.02f);
+  for (int step = 10; step < 110; ++step) {
+    EXPECT_GT(learning_rate_at(config, step), learning_rate_at(config, step + 1)) << step;
+  }
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole training runs on tiny random images, the ranks as threads of this process.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <mutex>
+#include <nlohmann/json.hpp>
+
+#include "core/base/file.h"
+#include "core/train/agree.h"
+#include "core/train/trainer.h"
+#include "tests/io/io_fixtures.h"
+#include "tests/mpi/thread_ranks.h"
+#include "tests/support/tmp_dir.h"
+
+namespace lockstep {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+constexpr char kModel[] = R"(
+image: {height: 4, width: 3}
+classes: 10
+layers:
+  - conv: {filters: 4, kernel: 3, activation: relu}
+  - max_pool: {window: 2}
+  - dense: {units: 12, activation: relu}
+  - dropout: {rate: 0.3}
+  - dense: {units: 10}
+)";
+
+class TrainRun : public testing::Test {
+ protected:
+  TrainRun() {
+    const std::string data = dir_.file("data");
+    LOCKSTEP_CHECK(make_directories(data).ok());
+    write_idx_directory(data, 90, 37, /*gzip=*/false);
+    LOCKSTEP_CHECK(write_file_atomic(dir_.file("model.yaml"), kModel).ok());
+    config_.data_dir = data;
+    config_.model = dir_.file("model.yaml");
+    config_.output_dir = dir_.file("out");
+    config_.train_steps = 12;
+    config_.train_batch_size = 21;  // does not divide by slices or ranks
+    config_.eval_batch_size = 10;
+    config_.learning_rate = 0.01;
+    config_.augment_shift = 1;
+    config_.augment_rotate = 10;
+    config_.threads = 1;
+    config_.log_step_count_steps = config_.save_summary_steps = 4;
+  }
+
+  // Runs to the end on `ranks` threads; returns the first error.
+  absl::Status run(const TrainConfig& config, int ranks = 1) {
+    absl::Status first;
+    std::mutex mutex;
+    run_thread_ranks(ranks, ranks, [&](Communicator& communicator) {
+      absl::Status status;
+      auto trainer = Trainer::create(communicator, config);
+      status = trainer.ok() ? (*trainer)->run() : trainer.status();
+      const std::lock_guard lock(mutex);
+      if (first.ok()) first = status;
+    });
+    return first;
+  }
+
+  std::string file(const std::string& name) const { return join_path(config_.output_dir, name); }
+  json run_json() const { return json::parse(*read_file(file("run.json"))); }
+  std::string trained_sha(int ranks = 1) {
+    std::filesystem::remove_all(config_.output_dir);
+    const absl::Status status = run(config_, ranks);
+    EXPECT_TRUE(status.ok()) << status;
+    return status.ok() ? run_json()["weights_sha256"].get<std::string>() : "";
+  }
+
+  TmpDir dir_;
+  TrainConfig config_;
+};
+
+TEST_F(TrainRun, WeightsAreTheSameForEveryRankAndThreadCount) {
+  const std::string sha = trained_sha();
+  ASSERT_EQ(sha.size(), 64u);
+  for (const int ranks : {2, 3, 4}) EXPECT_EQ(trained_sha(ranks), sha) << ranks;
+  config_.threads = 2;
+  EXPECT_EQ(trained_sha(1), sha);
+  EXPECT_EQ(trained_sha(2), sha);
+  config_.seed = 2;
+  EXPECT_NE(trained_sha(1), sha);
+}
+
+TEST_F(TrainRun, EvaluationIsTheSameForEveryRankCount) {
+  trained_sha(1);
+  const json one = run_json();
+  trained_sha(3);
+  const json three = run_json();
+  EXPECT_EQ(one["loss"], three["loss"]);
+  EXPECT_EQ(one["accuracy"], three["accuracy"]);
+  EXPECT_GT(one["loss"].get<double>(), 0);
+}
+
+TEST_F(TrainRun, ResumedRunEqualsTheUndisturbedOneOnAnotherNumberOfRanks) {
+  const std::string sha = trained_sha();
+  std::filesystem::remove_all(config_.output_dir);
+  TrainConfig half = config_;
+  half.train_steps = 5;
+  ASSERT_TRUE(run(half, 3).ok());
+  EXPECT_NE(run_json()["weights_sha256"], sha);
+  ASSERT_TRUE(run(config_, 2).ok());
+  EXPECT_EQ(run_json()["weights_sha256"], sha);
+  EXPECT_EQ(run_json()["resumed_from"], 5);
+}
+
+TEST_F(TrainRun, FinishedRunIsOnlyEvaluatedAgain) {
+  const std::string sha = trained_sha();
+  ASSERT_TRUE(remove_file(file("run.json")).ok());
+  ASSERT_TRUE(run(config_).ok());
+  EXPECT_EQ(run_json()["weights_sha256"], sha);
+  EXPECT_EQ(run_json()["resumed_from"], 12);
+}
+
+TEST_F(TrainRun, ResumeWithOtherArithmeticIsRefused) {
+  trained_sha();
+  config_.train_steps = 20;
+  config_.learning_rate = 0.02;
+  const absl::Status status = run(config_, 2);
+  EXPECT_TRUE(is_agreed(status));
+  EXPECT_THAT(message_of(status), HasSubstr("learning_rate: 0.01 in the saved run, 0.02 now"));
+}
+
+TEST_F(TrainRun, DamagedNewestCheckpointFallsBackToTheOneBefore) {
+  const std::string sha = trained_sha();
+  std::filesystem::remove_all(config_.output_dir);
+  config_.save_checkpoints_steps = 4;
+  TrainConfig part = config_;
+  part.train_steps = 8;
+  ASSERT_TRUE(run(part).ok());
+  ASSERT_TRUE(file_exists(file("model.ckpt-4.index")));
+  std::filesystem::resize_file(file("model.ckpt-8.data-00000-of-00001"), 100);
+  ASSERT_TRUE(run(config_).ok());
+  EXPECT_EQ(run_json()["resumed_from"], 4);
+  EXPECT_EQ(run_json()["weights_sha256"], sha);
+}
+
+TEST_F(TrainRun, NonFiniteLossNamesStepRankAndLayer) {
+  config_.learning_rate = 1e30;
+  const absl::Status status = run(config_);
+  EXPECT_THAT(message_of(status), HasSubstr("non-finite loss at step 1 on rank 0"));
+  EXPECT_THAT(message_of(status), HasSubstr("layer "));
+}
+
+TEST_F(TrainRun, MoreRanksThanSlicesIsAnError) {
+  config_.grad_slices = 2;
+  EXPECT_THAT(message_of(run(config_, 3)), HasSubstr("3 ranks need --grad_slices of at least 3, found 2"));
+}
+
+TEST_F(TrainRun, WrongImageSizeNamesBothShapes) {
+  ASSERT_TRUE(write_file_atomic(config_.model,
+                                "image: {height: 28, width: 28}\nclasses: 10\n"
+                                "layers: [{dense: {units: 10}}]")
+                  .ok());
+  EXPECT_THAT(message_of(run(config_)), HasSubstr("images are 4x3x1 (height, width, depth), but"));
+}
+
+TEST_F(TrainRun, LabelBeyondTheClassesIsAnError) {
+  ASSERT_TRUE(write_file_atomic(config_.model,
+                                "image: {height: 4, width: 3}\nclasses: 2\n"
+                                "layers: [{dense: {units: 2}}]")
+                  .ok());
+  EXPECT_THAT(message_of(run(config_)), HasSubstr("label"));
+}
+
+TEST_F(TrainRun, MissingDataDirectoryIsAnError) {
+  config_.data_dir = dir_.file("nowhere");
+  const absl::Status status = run(config_, 2);
+  EXPECT_TRUE(is_agreed(status));
+  EXPECT_THAT(message_of(status), HasSubstr("nowhere is no directory"));
+}
+
+TEST_F(TrainRun, BatchSmallerThanTheSlicesTrains) {
+  config_.train_batch_size = 3;
+  const std::string sha = trained_sha();
+  EXPECT_EQ(trained_sha(4), sha);
+}
+
+TEST_F(TrainRun, LeavesEverythingThatTheDesignNames) {
+  trained_sha(2);
+  for (const char* name : {"checkpoint", "model.ckpt-12.index", "config.yaml", "model.yaml", "metrics.jsonl"}) {
+    EXPECT_TRUE(file_exists(file(name))) << name;
+  }
+  const json run = run_json();
+  for (const char* key : {"config", "version", "backend", "ranks", "threads", "steps", "examples", "wall_seconds",
+                          "images_per_s", "accuracy", "loss", "peak_memory_bytes", "weights_sha256"}) {
+    EXPECT_TRUE(run.contains(key)) << key;
+  }
+  EXPECT_EQ(run["ranks"], 2);
+  EXPECT_EQ(run["examples"], 12 * 21);
+  EXPECT_EQ(run["config"]["train_batch_size"], 21);
+}
+
+TEST_F(TrainRun, MetricsOfAKilledRunBeyondItsCheckpointAreDropped) {
+  TrainConfig half = config_;
+  half.train_steps = 4;
+  ASSERT_TRUE(run(half).ok());
+  const std::string path = file("metrics.jsonl");
+  ASSERT_TRUE(write_file_atomic(path, *read_file(path) + "{\"kind\":\"train\",\"step\":8}\n{\"kind\":\"tra").ok());
+  ASSERT_TRUE(run(config_).ok());
+  std::vector<int> steps;
+  std::istringstream lines(*read_file(path));
+  for (std::string line; std::getline(lines, line);) {
+    const json entry = json::parse(line);
+    if (entry["kind"] == "train") steps.push_back(entry["step"]);
+  }
+  EXPECT_THAT(steps, testing::ElementsAre(4, 8, 12));
+}
+
+TEST(SavingDictLine, ReadsLikeTensorFlows) {
+  EvalResult result;
+  result.accuracy = 0.9931;
+  result.loss = 0.0315906;
+  EXPECT_EQ(saving_dict_line(10000, result),
+            "Saving dict for global step 10000: accuracy = 0.9931, global_step = 10000, loss = 0.0315906");
+}
+
+}  // namespace
+}  // namespace lockstep
