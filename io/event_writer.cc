@@ -83,7 +83,7 @@ absl::StatusOr<std::unique_ptr<EventWriter>> EventWriter::open(const std::string
   version.set_file_version("brain.Event:2");
   LOCKSTEP_RETURN_IF_ERROR(state->write(version));
   if (options.resume_step > 0) {
-    proto::Event start = new_event(options.resume_step);
+    proto::Event start = new_event(options.resume_step + 1);
     start.mutable_session_log()->set_status(proto::SessionLog::START);
     LOCKSTEP_RETURN_IF_ERROR(state->write(start));
   }

@@ -15,8 +15,8 @@
 namespace lockstep {
 
 struct EventWriterOptions {
-  // Step this run continues from; > 0 writes a session START event, which makes TensorBoard drop points of a killed
-  // run that lie at or after it.
+  // Step of the checkpoint this run continues from. If > 0, a session START event at the step after it makes
+  // TensorBoard drop the points beyond it that a killed run has left; those up to it stay.
   int64_t resume_step = 0;
 };
 

@@ -41,14 +41,14 @@ absl::Status write_checkpoint(const std::string& directory) {
   return manager->wait();
 }
 
-// Steps 100 to 300, then a second file that resumes at 300.
+// Steps 100 to 300, then a second file that resumes from 200 and goes on to 500.
 absl::Status write_events(const std::string& directory) {
   std::vector<float> values(5000);
   for (size_t i = 0; i < values.size(); ++i) values[i] = element(i);
   const std::vector<uint8_t> grey(28 * 28, 200), rgb(32 * 32 * 3, 50);
-  for (const int64_t resume : {0, 300}) {
+  for (const int64_t resume : {0, 200}) {
     LOCKSTEP_ASSIGN_OR_RETURN(const auto writer, EventWriter::open(directory, {.resume_step = resume}));
-    for (int64_t step = resume == 0 ? 100 : resume; step <= resume + 300; step += 100) {
+    for (int64_t step = resume + 100; step <= resume + 300; step += 100) {
       LOCKSTEP_RETURN_IF_ERROR(writer->add_scalar(step, "loss", 1.0f / static_cast<float>(step + resume)));
       LOCKSTEP_RETURN_IF_ERROR(writer->add_histogram(step, "dense/kernel", values));
       LOCKSTEP_RETURN_IF_ERROR(writer->add_image(step, "mistakes/0", grey, 28, 28, 1));

@@ -89,7 +89,7 @@ TEST(EventWriter, AResumedRunGetsItsOwnFileAndAStartEvent) {
     const auto events = events_in(writer->path());
     ASSERT_EQ(events.size(), 2u);
     EXPECT_EQ(events[1].session_log().status(), proto::SessionLog::START);
-    EXPECT_EQ(events[1].step(), 200);
+    EXPECT_EQ(events[1].step(), 201);  // the points at 200 stay
   }
   EXPECT_THAT(list_directory(dir.path()).value(), SizeIs(3));
 }
