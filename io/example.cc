@@ -4,7 +4,8 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <limits>
+
+#include "io/wire_reader.h"
 
 namespace lockstep {
 namespace {
@@ -15,93 +16,6 @@ constexpr uint32_t kFeaturesEntry = 1;
 constexpr uint32_t kEntryKey = 1, kEntryValue = 2;
 constexpr uint32_t kBytesList = 1, kFloatList = 2, kInt64List = 3;
 constexpr uint32_t kListValue = 1;
-
-enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kLength = 2, kFixed32 = 5 };
-
-struct Field {
-  uint32_t number = 0;
-  uint32_t wire_type = 0;
-  uint64_t varint = 0;     // kVarint
-  std::string_view bytes;  // kLength, kFixed64, kFixed32
-};
-
-// Walks the fields of one message. Every length is checked against what is left before it is used.
-class FieldReader {
- public:
-  explicit FieldReader(std::string_view message) : p_(message.data()), end_(message.data() + message.size()) {}
-
-  // False at the end of the message or at bad bytes; tell them apart with ok().
-  bool next(Field* field) {
-    if (p_ == end_ || bad_ != nullptr) return false;
-    uint64_t tag;
-    if (!read_varint(&tag)) return false;
-    field->number = static_cast<uint32_t>(tag >> 3);
-    field->wire_type = static_cast<uint32_t>(tag & 7);
-    if (field->number == 0 || tag > std::numeric_limits<uint32_t>::max()) return fail("field number out of range");
-    switch (field->wire_type) {
-      case kVarint:
-        return read_varint(&field->varint);
-      case kFixed64:
-        return take(sizeof(uint64_t), field);
-      case kFixed32:
-        return take(sizeof(uint32_t), field);
-      case kLength: {
-        uint64_t length;
-        return read_varint(&length) && take(length, field);
-      }
-      default:
-        return fail("unknown wire type");
-    }
-  }
-
-  // The next varint of a packed list; same rules as next().
-  bool next_packed(uint64_t* value) { return p_ != end_ && bad_ == nullptr && read_varint(value); }
-
-  bool ok() const { return bad_ == nullptr; }
-  const char* reason() const { return bad_; }
-  const char* position() const { return p_; }
-
- private:
-  bool read_varint(uint64_t* value) {
-    // Nearly all of them have one byte.
-    if (p_ != end_ && static_cast<unsigned char>(*p_) < 0x80) {
-      *value = static_cast<unsigned char>(*p_++);
-      return true;
-    }
-    return read_long_varint(value);
-  }
-
-  bool read_long_varint(uint64_t* value) {
-    constexpr int kMostBits = 63;  // the tenth byte carries the last one
-    uint64_t result = 0;
-    for (int shift = 0; shift <= kMostBits; shift += 7) {
-      if (p_ == end_) return fail("varint cut off");
-      const auto byte = static_cast<unsigned char>(*p_++);
-      result |= uint64_t{byte & 0x7fu} << shift;
-      if (byte < 0x80) {
-        *value = result;
-        return true;
-      }
-    }
-    return fail("varint longer than 10 bytes");
-  }
-
-  bool take(uint64_t length, Field* field) {
-    if (length > static_cast<uint64_t>(end_ - p_)) return fail("length reaches past the end of its message");
-    field->bytes = {p_, static_cast<size_t>(length)};
-    p_ += length;
-    return true;
-  }
-
-  bool fail(const char* reason) {
-    bad_ = reason;
-    return false;
-  }
-
-  const char* p_;
-  const char* end_;
-  const char* bad_ = nullptr;
-};
 
 // One Feature as far as we use it: which list it holds, how many values, and the first of them.
 struct Feature {
@@ -142,17 +56,18 @@ class ExampleParser {
   explicit ExampleParser(std::string_view bytes) : bytes_(bytes) {}
 
   absl::StatusOr<ExampleView> parse() {
-    FieldReader reader(bytes_);
-    Field field;
+    WireReader reader(bytes_);
+    WireField field;
     while (reader.next(&field)) {
-      if (field.number == kExampleFeatures && field.wire_type == kLength && !parse_features(field.bytes)) return error_;
+      if (field.number == kExampleFeatures && field.wire_type == kWireLength && !parse_features(field.bytes))
+        return error_;
     }
     if (!check(reader)) return error_;
     return view();
   }
 
  private:
-  bool check(const FieldReader& reader) {
+  bool check(const WireReader& reader) {
     if (reader.ok()) return true;
     error_ = absl::DataLossError(fmt::format("no valid tf.train.Example: {} at byte {} of {}", reader.reason(),
                                              reader.position() - bytes_.data(), bytes_.size()));
@@ -160,21 +75,21 @@ class ExampleParser {
   }
 
   bool parse_features(std::string_view message) {
-    FieldReader reader(message);
-    Field field;
+    WireReader reader(message);
+    WireField field;
     while (reader.next(&field)) {
-      if (field.number == kFeaturesEntry && field.wire_type == kLength && !parse_entry(field.bytes)) return false;
+      if (field.number == kFeaturesEntry && field.wire_type == kWireLength && !parse_entry(field.bytes)) return false;
     }
     return check(reader);
   }
 
   bool parse_entry(std::string_view message) {
-    FieldReader reader(message);
-    Field field;
+    WireReader reader(message);
+    WireField field;
     std::string_view key;
     Feature feature;
     while (reader.next(&field)) {
-      if (field.wire_type != kLength) continue;
+      if (field.wire_type != kWireLength) continue;
       if (field.number == kEntryKey) key = field.bytes;
       if (field.number == kEntryValue && !parse_feature(field.bytes, &feature)) return false;
     }
@@ -184,10 +99,10 @@ class ExampleParser {
   }
 
   bool parse_feature(std::string_view message, Feature* feature) {
-    FieldReader reader(message);
-    Field field;
+    WireReader reader(message);
+    WireField field;
     while (reader.next(&field)) {
-      if (field.wire_type != kLength || field.number < kBytesList || field.number > kInt64List) continue;
+      if (field.wire_type != kWireLength || field.number < kBytesList || field.number > kInt64List) continue;
       feature->select(field.number);
       if (!parse_list(field.bytes, feature)) return false;
     }
@@ -195,20 +110,20 @@ class ExampleParser {
   }
 
   bool parse_list(std::string_view message, Feature* feature) {
-    FieldReader reader(message);
-    Field field;
+    WireReader reader(message);
+    WireField field;
     while (reader.next(&field)) {
       if (field.number != kListValue) continue;
-      if (feature->kind == kBytesList && field.wire_type == kLength) feature->add_bytes(field.bytes);
-      if (feature->kind == kInt64List && field.wire_type == kVarint) feature->add_int(field.varint);
-      if (feature->kind == kInt64List && field.wire_type == kLength && !parse_packed(field.bytes, feature))
+      if (feature->kind == kBytesList && field.wire_type == kWireLength) feature->add_bytes(field.bytes);
+      if (feature->kind == kInt64List && field.wire_type == kWireVarint) feature->add_int(field.varint);
+      if (feature->kind == kInt64List && field.wire_type == kWireLength && !parse_packed(field.bytes, feature))
         return false;
     }
     return check(reader);
   }
 
   bool parse_packed(std::string_view values, Feature* feature) {
-    FieldReader reader(values);
+    WireReader reader(values);
     uint64_t value;
     while (reader.next_packed(&value)) feature->add_int(value);
     return check(reader);
@@ -285,7 +200,7 @@ void append_tag(uint32_t number, WireType wire_type, std::string& out) { append_
 size_t field_size(size_t payload) { return 1 + varint_size(payload) + payload; }
 
 void append_header(uint32_t number, size_t payload, std::string& out) {
-  append_tag(number, kLength, out);
+  append_tag(number, kWireLength, out);
   append_varint(payload, out);
 }
 

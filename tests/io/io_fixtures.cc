@@ -3,6 +3,8 @@
 
 #include <zlib.h>
 
+#include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 
@@ -51,7 +53,10 @@ std::string idx_bytes(const std::vector<uint32_t>& dimensions, std::string_view 
 std::string noise(size_t bytes, uint64_t seed) {
   std::string out(bytes, '\0');
   const RngStream stream(seed, RngPurpose::kTest, 0, 0);
-  for (size_t i = 0; i < bytes; ++i) out[i] = static_cast<char>(stream.bits(static_cast<uint32_t>(i)) >> 24);
+  for (size_t i = 0; i < bytes; i += sizeof(Philox::Block)) {
+    const Philox::Block block = stream.quad(static_cast<uint32_t>(i));
+    std::memcpy(&out[i], block.data(), std::min(sizeof(block), bytes - i));
+  }
   return out;
 }
 
