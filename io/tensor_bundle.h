@@ -57,8 +57,8 @@ struct BundleEntry {
   uint32_t masked_crc = 0;
 };
 
-// The prefix of the bundle that `path` means: the prefix itself, or any file of the set. NotFound says what was
-// expected. (A `checkpoint` file or its directory: see core/nn/checkpoint.h.)
+// The prefix of the bundle that `path` means: the prefix itself, any file of the set, a `checkpoint` file (the newest
+// it names) or a directory that holds one of these or a SavedModel. NotFound says what was expected and what is there.
 absl::StatusOr<std::string> bundle_prefix(const std::string& path);
 
 // Immutable after open; thread-safe.

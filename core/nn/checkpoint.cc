@@ -24,14 +24,13 @@ constexpr std::string_view kGlobalStep = "global_step";
 
 std::string checkpoint_name(int64_t step) { return fmt::format("{}{}", kNamePrefix, step); }
 
-// The step of `model.ckpt-<step>`, or nothing for another name.
+// The step of `model.ckpt-<step>`, or nothing for another name (leading zeros included: we do not write them).
 std::optional<int64_t> step_of(std::string_view name) {
   if (!name.starts_with(kNamePrefix)) return std::nullopt;
-  name.remove_prefix(kNamePrefix.size());
+  const std::string_view digits = name.substr(kNamePrefix.size());
   int64_t step = -1;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), step);
-  if (error != std::errc() || end != name.data() + name.size() || step < 0) return std::nullopt;
-  return step;
+  std::from_chars(digits.data(), digits.data() + digits.size(), step);
+  return step >= 0 && checkpoint_name(step) == name ? std::optional(step) : std::nullopt;
 }
 
 // `model.ckpt-<step>` of a file that belongs to it: what stands before its suffix.
@@ -59,11 +58,17 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 // All checkpoints of a directory, oldest first: those that the `checkpoint` file does not name, by step, then those
 // that it names, in its order.
 std::vector<std::string> order_names(const std::vector<std::string>& listed, const CheckpointState& state) {
+  // TensorFlow may have named them by absolute path.
+  const auto local = [&](const std::string& name) {
+    return contains(listed, base_name(name)) ? base_name(name) : name;
+  };
   std::vector<std::string> named;
-  for (const std::string& name : state.all) {
-    if (name != state.latest && !contains(named, name)) named.push_back(name);
-  }
-  if (!state.latest.empty()) named.push_back(state.latest);
+  const auto append_last = [&](const std::string& name) {
+    named.erase(std::remove(named.begin(), named.end(), name), named.end());
+    named.push_back(name);
+  };
+  for (const std::string& name : state.all) append_last(local(name));
+  if (!state.latest.empty()) append_last(local(state.latest));
   std::vector<std::string> ordered;
   for (const std::string& name : listed) {
     if (!contains(named, name)) ordered.push_back(name);
