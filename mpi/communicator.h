@@ -23,7 +23,7 @@ struct CommunicatorOptions {
   // A rank that gives no sign of life (heartbeat or progress) for this long ends the job. The launcher may then need a
   // second or two to end processes that do not heed its first signal, and all is to be over within 10 s.
   double stall_timeout_s = 7;
-  // All processes of the job must have started within this time.
+  // All processes of the job must have started within this time, and MPI have shut down at the end.
   double startup_timeout_s = 60;
 };
 

@@ -54,7 +54,7 @@ class MpiCommunicator : public Communicator {
  public:
   MpiCommunicator(std::unique_ptr<MpiWorld> world, const CommunicatorOptions& options)
       : world_(std::move(world)),
-        stall_timeout_s_(options.stall_timeout_s),
+        finalize_timeout_s_(options.startup_timeout_s),
         hosts_(static_cast<size_t>(world_->size()), "an unknown host"),
         watchdog_(std::in_place, *world_, host_, options.stall_timeout_s,
                   [this](const std::string& report) { stop_job(report); }),
@@ -94,7 +94,7 @@ class MpiCommunicator : public Communicator {
 
   const std::string host_ = host_name();
   std::unique_ptr<MpiWorld> world_;
-  const double stall_timeout_s_;
+  const double finalize_timeout_s_;
   std::vector<std::string> hosts_;  // [rank]
   int local_rank_ = 0, local_size_ = 1;
   std::optional<Watchdog> watchdog_;
@@ -113,7 +113,7 @@ MpiCommunicator::~MpiCommunicator() {
   }
   if (!status.ok()) abort(fmt::format("end of the job: {}", std::string(status.message())));
   watchdog_.reset();
-  const Deadline deadline(stall_timeout_s_, [this] { abort("MPI_Finalize does not return"); });
+  const Deadline deadline(finalize_timeout_s_, [this] { abort("MPI_Finalize does not return"); });
   status = world_->finalize();
   if (!status.ok()) LOG_WARNING("{}", std::string(status.message()));
 }
