@@ -15,8 +15,6 @@ import statistics
 import sys
 import time
 
-import numpy as np
-
 BATCHES = 20
 LEARNING_RATE = 1e-3
 DROPOUT = 0.4
@@ -33,6 +31,14 @@ def parse_args():
     p.add_argument("--source", default=os.path.join(here, "../../data/mnist"), help="folder of the MNIST .gz files")
     p.add_argument("--interactive", action="store_true", help="one round per line on stdin")
     return p.parse_args()
+
+
+# Thread counts reach OpenBLAS and OpenMP through the environment, before the first import that loads them.
+ARGS = parse_args()
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = str(ARGS.threads)
+
+import numpy as np  # noqa: E402
 
 
 def batches(args):

@@ -36,7 +36,7 @@ def make_step(images, labels, channels_last, foreach):
 
 
 def main():
-    args = peer.parse_args()
+    args = peer.ARGS
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
     images, labels = peer.batches(args)

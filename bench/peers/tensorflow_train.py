@@ -55,7 +55,7 @@ def keras_step(jit):
 
 
 def main():
-    args = peer.parse_args()
+    args = peer.ARGS
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     images, labels = peer.batches(args)

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/kernel_check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/rng.h"
+
+namespace lockstep {
+
+std::vector<float> bench_input(int64_t size, uint64_t seed) {
+  const RngStream stream(seed, RngPurpose::kTest, 0, 0);
+  std::vector<float> values(static_cast<size_t>(size));
+  for (size_t i = 0; i < values.size(); i += 4) {
+    const Philox::Block block = stream.quad(static_cast<uint32_t>(i / 4));
+    for (size_t j = i; j < std::min(i + 4, values.size()); ++j) {
+      values[j] = 2 * RngStream::to_uniform(block[j - i]) - 1;
+    }
+  }
+  return values;
+}
+
+absl::Status check_against_reference(int64_t size,
+                                     const std::function<absl::Status(const KernelContext&, float* out)>& kernel) {
+  std::vector<float> expected(static_cast<size_t>(size)), got(static_cast<size_t>(size));
+  LOCKSTEP_RETURN_IF_ERROR(kernel({.backend = Backend::kRef, .pool = nullptr}, expected.data()));
+  LOCKSTEP_RETURN_IF_ERROR(kernel({.backend = Backend::kSimd, .pool = nullptr}, got.data()));
+  float largest = 0;
+  for (const float value : expected) largest = std::max(largest, std::abs(value));
+  const float tolerance = 1e-4f * largest;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    // Written so that a NaN is a difference.
+    if (!(std::abs(expected[i] - got[i]) <= tolerance)) {
+      return absl::DataLossError(
+          fmt::format("element {}: the reference says {}, got {} (tolerance {})", i, expected[i], got[i], tolerance));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace lockstep
