@@ -29,12 +29,13 @@ struct FlagValues {
 
 void declare_flags(CLI::App* app, FlagValues* values) {
   app->add_option("--config", values->config_file, "YAML file with any of these keys; flags override it")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->take_last();
   app->set_version_flag("--version", std::string("mnist_train ") + kVersion);
   const TrainConfig defaults;
   for (const TrainOption& option : train_options()) {
     CLI::Option* flag = app->add_option(flag_names(option), values->texts[option.name], option.help);
-    flag->type_name(*option.unit ? option.unit : "")->default_str(option_text(defaults, option));
+    flag->type_name(*option.unit ? option.unit : "")->default_str(option_text(defaults, option))->take_last();
     if (std::holds_alternative<bool TrainConfig::*>(option.field)) flag->expected(0, 1);
   }
   app->allow_extras();  // so that an unknown flag can be answered with the nearest one

@@ -49,6 +49,13 @@ TEST(TrainCommandLine, FlagsOverrideTheFile) {
   EXPECT_FALSE(parsed->config.shuffle);
 }
 
+TEST(TrainCommandLine, LastOfARepeatedFlagCounts) {
+  const auto parsed = parse({"--seed=5", "--shuffle=false", "--seed", "6", "--shuffle"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->config.seed, 6);
+  EXPECT_TRUE(parsed->config.shuffle);
+}
+
 TEST(TrainCommandLine, JobDirIsTheOutputDirectory) {
   const auto parsed = parse({"--job-dir", "somewhere"});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
