@@ -15,8 +15,8 @@ packages=(
   libhwy-dev libabsl-dev libyaml-cpp-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
   # tests, benchmarks, checks. The two clang tools are of one version everywhere, or they would disagree on formatting.
   libgtest-dev libgmock-dev libbenchmark-dev clang-format-14 clang-tidy-14
-  # data of one end-to-end test
-  dataset-fashion-mnist
+  # data of one end-to-end test; pgrep, with which another finds its ranks
+  dataset-fashion-mnist procps
 )
 
 installed() { [[ $(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null) == "ii "* ]]; }

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Exit codes and messages of what goes wrong: 2 for usage, 1 for everything else, nothing half-written.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+# expect_failure CODE MESSAGE RANKS FLAGS...
+expect_failure() {
+  local code=$1 message=$2 status=0
+  shift 2
+  launch "$@"
+  timeout "$deadline_s" "${command[@]}" >"$work/log" 2>&1 || status=$?
+  expect_equal "$code" "$status" "exit code of: ${command[*]}"
+  expect_log "$message"
+}
+
+make_mnist_like
+out=$work/out
+expect_failure 2 "unknown flag --train_step (did you mean \`--train_steps\`?)" 1 --train_step 5
+expect_failure 2 "train_batch_size must be a whole number" 2 --train_batch_size none
+echo 'lernrate: 1' >"$work/bad.yaml"
+expect_failure 2 "$work/bad.yaml:1: unknown key \`lernrate\`" 1 --config "$work/bad.yaml"
+expect_failure 1 "$work/nowhere is no directory" 2 --data_dir "$work/nowhere" --output_dir "$out"
+expect_failure 1 "$work/missing.yaml" 1 --model "$work/missing.yaml" --output_dir "$out"
+expect_failure 1 "the train images are 28x28x1 (height, width, depth)" 1 \
+  --model "$SOURCE_DIR/configs/models/cifar_cnn.yaml" --output_dir "$out"
+expect_failure 1 "the largest --train_batch_size that fits is" 1 --train_batch_size 2000000000 --output_dir "$out"
+head -c 1000 "$work/data/train-images-idx3-ubyte" >"$work/cut"
+mkdir "$work/cut_data"
+cp "$work"/data/* "$work/cut_data"
+mv "$work/cut" "$work/cut_data/train-images-idx3-ubyte"
+expect_failure 1 "$work/cut_data/train-images-idx3-ubyte" 1 --data_dir "$work/cut_data" --output_dir "$out"
+[[ ! -e $out ]] || fail "a run that never started left $out behind"
+
+expect_failure 1 "non-finite loss at step 1 on rank" 2 --learning_rate 1e30 --output_dir "$out"
+expect_log "layer "
+
+train 1 --train_steps 3 --output_dir "$work/run"
+expect_failure 1 "seed: 1 in the saved run, 2 now" 2 --train_steps 6 --seed 2 --output_dir "$work/run"

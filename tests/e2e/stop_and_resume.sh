@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# SIGTERM to a rank, SIGUSR1 to the launcher: all ranks stop after the same step, leave a checkpoint, say from where the
+# run continues, and exit 0; continued, the weights are those of the undisturbed run.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+flags=(--train_steps 300 --train_batch_size 40 --log_step_count_steps 1)
+make_mnist_like
+train 1 "${flags[@]}" --output_dir "$work/undisturbed"
+expected=$(sha "$work/undisturbed")
+
+run=$work/one_rank
+start 1 "${flags[@]}" --output_dir "$run"
+wait_until reached "$run" 20
+kill -TERM "$(pgrep -P "$job")"  # below `timeout`
+wait "$job" || fail "exit code $? after SIGTERM"
+expect_log "the same command continues from there"
+[[ ! -f $run/run.json ]] || fail "the run was not stopped but finished"
+train 1 "${flags[@]}" --output_dir "$run"
+expect_equal "$expected" "$(sha "$run")" "weights_sha256 after SIGTERM"
+
+run=$work/two_ranks
+start 2 "${flags[@]}" --output_dir "$run"
+wait_until reached "$run" 20
+kill -USR1 "$(pgrep -P "$job")"  # mpirun passes it on
+wait "$job" || fail "exit code $? after SIGUSR1 to mpirun"
+expect_log "the same command continues from there"
+[[ ! -f $run/run.json ]] || fail "the run was not stopped but finished"
+train 2 "${flags[@]}" --output_dir "$run"
+expect_equal "$expected" "$(sha "$run")" "weights_sha256 after SIGUSR1"
