@@ -200,6 +200,7 @@ absl::StatusOr<std::unique_ptr<MpiWorld>> open_world(const CommunicatorOptions& 
   const Deadline deadline(patience, [&] {
     LOG_ERROR("the job ends: rank {} on {} has waited {:.0f} s for all {} ranks to start: {}", launch.declared_rank,
               host_name(), patience, launch.declared_size, board.table());
+    board.take_down();
     std::_Exit(1);  // the launcher ends the others
   });
   return MpiWorld::open();

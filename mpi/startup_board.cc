@@ -36,9 +36,11 @@ StartupBoard::StartupBoard(const Launch& launch) {
 
 StartupBoard::~StartupBoard() {
   if (pids_ == nullptr) return;
+  take_down();
   munmap(static_cast<void*>(pids_), board_bytes(size_));
-  shm_unlink(name_.c_str());
 }
+
+void StartupBoard::take_down() const { shm_unlink(name_.c_str()); }
 
 std::string StartupBoard::table() const {
   if (pids_ == nullptr) return "no rank is known to be missing on this host";

@@ -15,13 +15,16 @@ class StartupBoard {
   // Signs in. A board that cannot be made, or a launcher that does not tell rank and job, leaves it blank: it only
   // serves messages.
   explicit StartupBoard(const Launch& launch);
-  // Takes the board down for all: every rank has come, or this one gives up.
+  // Every rank has come.
   ~StartupBoard();
   StartupBoard(const StartupBoard&) = delete;
   StartupBoard& operator=(const StartupBoard&) = delete;
 
   // "rank 0 has started (process 77), rank 1 has not started"; ranks of other hosts cannot sign in here.
   std::string table() const;
+
+  // Removes the board's name, so that nothing stays behind; those who have signed in still see it.
+  void take_down() const;
 
  private:
   std::string name_;
