@@ -57,4 +57,10 @@ std::string shape_of(const DropoutCase& c);
 std::string shape_of(const SoftmaxCase& c);
 std::string shape_of(const AdamCase& c);
 
+// What GoogleTest prints for a parameter.
+inline std::ostream& operator<<(std::ostream& out, const Conv2dCase& c) { return out << shape_of(c); }
+inline std::ostream& operator<<(std::ostream& out, const Pool2dCase& c) { return out << shape_of(c); }
+inline std::ostream& operator<<(std::ostream& out, const DenseCase& c) { return out << shape_of(c); }
+inline std::ostream& operator<<(std::ostream& out, const SoftmaxCase& c) { return out << shape_of(c); }
+
 }  // namespace lockstep
