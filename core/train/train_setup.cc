@@ -7,6 +7,7 @@
 #include "core/base/host_info.h"
 #include "core/base/sha256.h"
 #include "core/train/agree.h"
+#include "core/train/keep_alive.h"
 #include "core/train/memory_plan.h"
 #include "core/train/thread_share.h"
 
@@ -38,7 +39,8 @@ absl::StatusOr<std::unique_ptr<Dataset>> open_split(const TrainSetup& setup, Spl
   return data;
 }
 
-absl::Status open_data(TrainSetup* setup) {
+absl::Status open_data(Communicator& communicator, TrainSetup* setup) {
+  const KeepAlive every_record_is_checked(communicator);
   if (!is_directory(setup->config.data_dir)) {
     return absl::NotFoundError(
         fmt::format("--data_dir={} is no directory; `lockstep records create --directory {}` makes one",
@@ -65,7 +67,7 @@ absl::StatusOr<std::unique_ptr<TrainSetup>> set_up_training(Communicator& commun
   auto setup = std::make_unique<TrainSetup>();
   setup->config = config;
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator, load_network(setup.get())));
-  LOCKSTEP_RETURN_IF_ERROR(agree(communicator, open_data(setup.get())));
+  LOCKSTEP_RETURN_IF_ERROR(agree(communicator, open_data(communicator, setup.get())));
   LOCKSTEP_RETURN_IF_ERROR(
       check_same_on_all_ranks(communicator, "configuration or data", sha256_hex(arithmetic_text(*setup))));
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator, check_memory(setup->network, config, communicator.size(),

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "core/base/file.h"
@@ -157,11 +158,24 @@ absl::Status Trainer::report_step() {
 
 absl::Status Trainer::save_checkpoint() {
   const RunClock::Pause pause(&clock_);
+  LOCKSTEP_RETURN_IF_ERROR(step_->finish_all_gathers());
+  LOCKSTEP_RETURN_IF_ERROR(check_weights());
   LOCKSTEP_RETURN_IF_ERROR(state_->save(step_.get()));
   last_checkpoint_s_ = clock_.wall_seconds();
   // Weights that differ between ranks would go on diverging without a word.
   return check_same_on_all_ranks(communicator_, fmt::format("the weights at step {} (SHA-256)", step_->next_step()),
                                  weights_sha256(setup_->network.params(), step_->weights()));
+}
+
+// A step whose gradient overflowed shows in the next step's loss; a checkpoint in between must not keep it.
+absl::Status Trainer::check_weights() const {
+  for (const Param& param : setup_->network.params().params()) {
+    const float* weights = step_->weights() + param.offset;
+    if (std::all_of(weights, weights + param.size, [](float w) { return std::isfinite(w); })) continue;
+    return absl::OutOfRangeError(fmt::format("non-finite weights in {} after step {} on rank {}; nothing was saved",
+                                             param.name, step_->next_step(), communicator_.rank()));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Trainer::run_evaluation() {

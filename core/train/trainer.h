@@ -37,6 +37,7 @@ class Trainer {
   uint32_t vote() const;
   absl::Status report_step();
   absl::Status save_checkpoint();
+  absl::Status check_weights() const;
   absl::Status run_evaluation();
   absl::Status leave_early();
   absl::Status finish();

@@ -5,6 +5,7 @@
 
 #include "core/base/log.h"
 #include "core/train/agree.h"
+#include "core/train/keep_alive.h"
 
 namespace lockstep {
 namespace {
@@ -57,6 +58,7 @@ absl::StatusOr<std::string> TrainingState::restore(TrainStep* step) {
 }
 
 absl::StatusOr<std::string> TrainingState::load_on_rank_0(TrainStep* step) {
+  const KeepAlive reading(communicator_);
   LOCKSTEP_ASSIGN_OR_RETURN(const LatestCheckpoint latest, manager_->latest());
   for (const std::string& warning : latest.warnings) LOG_WARNING("{}", warning);
   if (!latest.checkpoint) return std::string();
@@ -100,13 +102,19 @@ absl::Status TrainingState::save(TrainStep* step) {
   }
   data.tensors.push_back({"beta1_power", {}, {&beta1_power, 1}});
   data.tensors.push_back({"beta2_power", {}, {&beta2_power, 1}});
+  const KeepAlive waiting_for_an_earlier_write(communicator_);
   const absl::Status earlier = manager_->save_async(data);
   if (!earlier.ok()) LOG_ERROR("a checkpoint was not written: {}", std::string(earlier.message()));
   return absl::OkStatus();
 }
 
 absl::Status TrainingState::finish() {
-  return agree(communicator_, manager_ == nullptr ? absl::OkStatus() : manager_->wait());
+  absl::Status written;
+  if (manager_ != nullptr) {
+    const KeepAlive writing(communicator_);
+    written = manager_->wait();
+  }
+  return agree(communicator_, written);
 }
 
 }  // namespace lockstep

@@ -149,6 +149,16 @@ TEST_F(TrainRun, NonFiniteLossNamesStepRankAndLayer) {
   EXPECT_THAT(message_of(status), HasSubstr("layer "));
 }
 
+TEST_F(TrainRun, NonFiniteWeightsAreNotSaved) {
+  config_.learning_rate = 1e38;
+  config_.train_steps = 1;
+  config_.adam_epsilon = 1e-30;
+  config_.adam_beta1 = 0.999;  // the first step's learning rate is multiplied by 1 / (1 - beta1)
+  config_.adam_beta2 = 0;
+  EXPECT_THAT(message_of(run(config_)), HasSubstr("non-finite weights in "));
+  EXPECT_FALSE(file_exists(file("model.ckpt-1.index")));
+}
+
 TEST_F(TrainRun, MoreRanksThanSlicesIsAnError) {
   config_.grad_slices = 2;
   EXPECT_THAT(message_of(run(config_, 3)), HasSubstr("3 ranks need --grad_slices of at least 3, found 2"));
