@@ -59,8 +59,9 @@ absl::StatusOr<std::unique_ptr<PeerProcess>> PeerProcess::start(const std::vecto
   LOCKSTEP_ASSIGN_OR_RETURN(const std::string line, peer->read_line());
   const json hello = json::parse(line, nullptr, false);
   if (!hello.is_object()) return absl::DataLossError(fmt::format("{} printed `{}`", command[1], line));
-  peer->name_ =
-      fmt::format("{} {}, {}", hello.value("peer", ""), hello.value("version", ""), hello.value("variant", ""));
+  peer->name_ = hello.value("peer", command[0]);
+  if (hello.contains("version")) peer->name_ += " " + hello.value("version", "");
+  if (hello.contains("variant")) peer->name_ += ", " + hello.value("variant", "");
   return peer;
 }
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "bench/commands.h"
 #include "bench/peers.h"
@@ -14,9 +17,45 @@ namespace {
 struct TrainOptions {
   TrainConfig config;
   int64_t steps = 100, warmup = 20;
-  bool peers = false, json = false;
+  bool peers = false, interactive = false, phases = true, json = false;
   PeerOptions peer;
 };
+
+// Rank 0: true when a line arrives on stdin, false when stdin ends. Other ranks wait meanwhile, hence the signs of
+// life.
+bool line_arrives(Communicator& communicator) {
+  constexpr int kSignOfLifeMs = 200;
+  for (;;) {
+    pollfd waiting{STDIN_FILENO, POLLIN, 0};
+    communicator.note_progress();
+    if (::poll(&waiting, 1, kSignOfLifeMs) <= 0) continue;
+    char byte = 0;
+    const ssize_t got = ::read(STDIN_FILENO, &byte, 1);
+    if (got <= 0) return false;
+    if (byte == '\n') return true;
+  }
+}
+
+// The protocol of bench/peers/peer.py, so that another lockstep_bench can compare itself with this job.
+absl::Status run_rounds(Communicator& communicator, const TrainOptions& options, TrainBench* bench) {
+  const bool speaks = communicator.rank() == 0;
+  const auto print = [&](const nlohmann::json& line) {
+    if (speaks) fmt::print("{}\n", line.dump());
+    std::fflush(stdout);
+  };
+  print({{"peer", "Lockstep"}});
+  for (;;) {
+    uint8_t go = 0;
+    if (speaks) go = line_arrives(communicator) ? 1 : 0;
+    LOCKSTEP_RETURN_IF_ERROR(communicator.broadcast(&go, sizeof(go), 0));
+    if (go == 0) return absl::OkStatus();
+    bench->discard();
+    LOCKSTEP_RETURN_IF_ERROR(bench->run(options.steps));
+    const Summary seconds = summarize(bench->step_seconds());
+    const auto batch = static_cast<double>(options.config.train_batch_size);
+    print({{"images_per_s", batch / seconds.median}, {"best_images_per_s", batch / seconds.best}});
+  }
+}
 
 absl::Status run_train(TrainOptions options) {
   LOCKSTEP_ASSIGN_OR_RETURN(const auto communicator, open_communicator({}));
@@ -29,6 +68,7 @@ absl::Status run_train(TrainOptions options) {
   LOCKSTEP_ASSIGN_OR_RETURN(const auto bench, TrainBench::create(*communicator, options.config));
   LOCKSTEP_RETURN_IF_ERROR(bench->run(options.warmup));
   bench->discard();
+  if (options.interactive) return run_rounds(*communicator, options, bench.get());
   std::vector<BenchRow> peer_rows;
   if (options.peers) {
     LOCKSTEP_ASSIGN_OR_RETURN(peer_rows, measure_against_peers(options.peer, options.config, bench.get()));
@@ -39,7 +79,8 @@ absl::Status run_train(TrainOptions options) {
   if (communicator->rank() != 0) return absl::OkStatus();
   // Measured last, while the other ranks are done: of as many cores as the job had threads on this host.
   const FmaPeak peak = measure_fma_peak(static_cast<int>(options.config.threads) * communicator->local_size());
-  std::vector<BenchRow> rows = bench->phase_rows(peak);
+  std::vector<BenchRow> rows;
+  if (options.phases) rows = bench->phase_rows(peak);
   rows.push_back(bench->step_row(peak));
   rows.insert(rows.end(), peer_rows.begin(), peer_rows.end());
   rows.push_back(to_row(peak));
@@ -69,6 +110,9 @@ void add_train_command(CLI::App* app, absl::Status* status) {
       ->check(CLI::Range(1, 1'000'000));
   command->add_option("--backend", config.backend, "simd or ref")->capture_default_str();
   command->add_option("--seed", config.seed, "Seed of weights, images and dropout")->capture_default_str();
+  command->add_flag("--phases,!--no_phases", options->phases, "Also the parts of a step")->default_str("true");
+  command->add_flag("--interactive", options->interactive,
+                    "One round of --steps per line on stdin, for another process");
   command->add_flag("--peers", options->peers, "Alternate with TensorFlow and PyTorch (bench/peers/setup.sh)");
   command->add_option("--rounds", options->peer.rounds, "Rounds with --peers")
       ->capture_default_str()
