@@ -11,6 +11,7 @@ target_include_directories(lockstep_warnings INTERFACE "${PROJECT_SOURCE_DIR}")
 if(LOCKSTEP_SANITIZE)
   target_compile_options(lockstep_warnings INTERFACE
     -fsanitize=${LOCKSTEP_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_compile_definitions(lockstep_warnings INTERFACE LOCKSTEP_SANITIZED=1)
   target_link_options(lockstep_warnings INTERFACE -fsanitize=${LOCKSTEP_SANITIZE})
 endif()
 

@@ -54,83 +54,11 @@ struct GemmEnds {
   bool relu = false;            // C = max(0, C) at the end
 };
 
-// kStride is a_m where it is known to the compiler, else 0.
-template <int MR, int NV, int kStride>
-HWY_NOINLINE void gemm_tile(const GemmLoop& loop, const GemmEnds& ends, const float* HWY_RESTRICT a,
-                            const float* HWY_RESTRICT b, float* HWY_RESTRICT c, ptrdiff_t ldc) {
-  const Floats d;
-  const ptrdiff_t a_m = kStride != 0 ? kStride : loop.a_m;
-  FloatVec acc[MR][NV];
-#pragma GCC unroll 16
-  for (int v = 0; v < NV; ++v) {
-    const FloatVec start = ends.bias == nullptr ? hn::Zero(d) : hn::LoadU(d, ends.bias + v * kLanes);
-#pragma GCC unroll 16
-    for (int m = 0; m < MR; ++m) acc[m][v] = start;
-  }
-  if (ends.accumulate) {
-#pragma GCC unroll 16
-    for (int m = 0; m < MR; ++m) {
-#pragma GCC unroll 16
-      for (int v = 0; v < NV; ++v) acc[m][v] = hn::LoadU(d, c + m * ldc + v * kLanes);
-    }
-  }
-  const ptrdiff_t a_i = loop.a_i, b_i = loop.b_i;
-  for (int ko = 0; ko < loop.KO; ++ko) {
-    const float* HWY_RESTRICT pa = a + ko * loop.a_o;
-    const float* HWY_RESTRICT pb = b + ko * loop.b_o;
-    for (int ki = loop.KI; ki > 0; --ki) {
-      FloatVec columns[NV];
-#pragma GCC unroll 16
-      for (int v = 0; v < NV; ++v) columns[v] = hn::LoadU(d, pb + v * kLanes);
-#pragma GCC unroll 16
-      for (int m = 0; m < MR; ++m) {
-        const FloatVec row = hn::Set(d, pa[m * a_m]);
-#pragma GCC unroll 16
-        for (int v = 0; v < NV; ++v) acc[m][v] = hn::MulAdd(row, columns[v], acc[m][v]);
-      }
-      pa += a_i;
-      pb += b_i;
-    }
-  }
-  if (ends.relu) {
-    const FloatVec zero = hn::Zero(d);
-#pragma GCC unroll 16
-    for (int m = 0; m < MR; ++m) {
-#pragma GCC unroll 16
-      for (int v = 0; v < NV; ++v) acc[m][v] = hn::IfThenZeroElse(hn::Le(acc[m][v], zero), acc[m][v]);  // keeps NaN
-    }
-  }
-#pragma GCC unroll 16
-  for (int m = 0; m < MR; ++m) {
-#pragma GCC unroll 16
-    for (int v = 0; v < NV; ++v) hn::StoreU(acc[m][v], d, c + m * ldc + v * kLanes);
-  }
-}
-
 using GemmTile = void (*)(const GemmLoop&, const GemmEnds&, const float*, const float*, float*, ptrdiff_t);
 
-template <int NV, int kStride, int MR = kMaxRows>
-HWY_INLINE GemmTile gemm_tile_for(int rows) {
-  if constexpr (MR == 0) {
-    return nullptr;
-  } else {
-    return rows == MR ? &gemm_tile<MR, NV, kStride> : gemm_tile_for<NV, kStride, MR - 1>(rows);
-  }
-}
-
-HWY_INLINE GemmTile gemm_tile_for(int rows, int vectors, ptrdiff_t a_m) {
-  if (vectors == 1) return a_m == 1 ? gemm_tile_for<1, 1>(rows) : gemm_tile_for<1, 0>(rows);
-  switch (a_m) {
-    case 1:
-      return gemm_tile_for<2, 1>(rows);
-    case 32:
-      return gemm_tile_for<2, 32>(rows);
-    case 64:
-      return gemm_tile_for<2, 64>(rows);
-    default:
-      return gemm_tile_for<2, 0>(rows);
-  }
-}
+// The tile function for `rows` <= kMaxRows, `vectors` <= kMaxVectors and a row stride of A. Defined in gemm_simd.cc,
+// once for all operators: each is a loop of a few hundred instructions.
+GemmTile gemm_tile_for(int rows, int vectors, ptrdiff_t a_m);
 
 // Rows are split into equal tiles, so that no short tile leaves the multipliers idle.
 inline int tile_count(int rows) { return (rows + kMaxRows - 1) / kMaxRows; }
