@@ -26,7 +26,7 @@ absl::Status train(Communicator& communicator, const TrainConfig& config) {
 
 int run(int argc, char** argv) {
   const auto command = parse_train_command_line(argc, argv);
-  const CommunicatorOptions options{.stall_timeout_s = command.ok() ? command->config.stall_timeout_secs : 8};
+  const CommunicatorOptions options{.stall_timeout_s = command.ok() ? command->config.stall_timeout_secs : 7};
   const auto communicator = open_communicator(options);
   if (!communicator.ok()) {
     LOG_ERROR("{}", std::string(communicator.status().message()));

@@ -47,7 +47,7 @@ struct TrainConfig {
   std::string collective = "ordered";
   std::string transport = "auto";
   int64_t dataset_memory_limit = int64_t{1} << 30;  // bytes
-  double stall_timeout_secs = 8;
+  double stall_timeout_secs = 7;
 };
 
 struct TrainOption {
