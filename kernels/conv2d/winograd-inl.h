@@ -91,7 +91,7 @@ struct Winograd {
 
 // Two-dimensional transforms of one vector of channels: columns first, then rows. Source rows and columns are
 // `row` and `column` floats apart; the 64 results of point (i, j) go to out + (8 * i + j) * point.
-HWY_INLINE void winograd_input(const float* x, ptrdiff_t row, ptrdiff_t column, float* out, ptrdiff_t point) {
+HWY_NOINLINE void winograd_input(const float* x, ptrdiff_t row, ptrdiff_t column, float* out, ptrdiff_t point) {
   const Winograd::D d;
   Winograd::V line[kPoints], result[kPoints], half[kPoints][kPoints];
   for (int j = 0; j < kPoints; ++j) {
@@ -109,7 +109,7 @@ HWY_INLINE void winograd_input(const float* x, ptrdiff_t row, ptrdiff_t column, 
 }
 
 template <int r>
-HWY_INLINE void winograd_taps(const float* g, ptrdiff_t row, ptrdiff_t column, float* out, ptrdiff_t point) {
+HWY_NOINLINE void winograd_taps(const float* g, ptrdiff_t row, ptrdiff_t column, float* out, ptrdiff_t point) {
   const Winograd::D d;
   Winograd::V line[r], result[kPoints], half[kPoints][r];
 #pragma GCC unroll 1
@@ -130,7 +130,7 @@ HWY_INLINE void winograd_taps(const float* g, ptrdiff_t row, ptrdiff_t column, f
 
 // The m x m results of one vector of channels from 64 points.
 template <int m>
-HWY_INLINE void winograd_output(const float* x, ptrdiff_t point, Winograd::V (&y)[m][m]) {
+HWY_NOINLINE void winograd_output(const float* x, ptrdiff_t point, Winograd::V (&y)[m][m]) {
   const Winograd::D d;
   Winograd::V line[kPoints], half[m][kPoints], result[m];
 #pragma GCC unroll 1
