@@ -38,6 +38,13 @@ std::string saving_dict_line(int64_t step, const EvalResult& result) {
                      static_cast<float>(result.accuracy), static_cast<float>(result.loss));
 }
 
+std::string progress_line(const Progress& p) {
+  return fmt::format("step {} of {} ({:.0f} %)  {:.0f} images/s  {:.0f} s left", p.step, p.last_step,
+                     100.0 * static_cast<double>(p.step) / static_cast<double>(p.last_step),
+                     p.steps_per_s * static_cast<double>(p.batch),
+                     static_cast<double>(p.last_step - p.step) / p.steps_per_s);
+}
+
 absl::StatusOr<std::unique_ptr<Metrics>> Metrics::open(const std::string& output_dir, int64_t resume_step) {
   const std::string eval_dir = join_path(output_dir, "eval");
   LOCKSTEP_RETURN_IF_ERROR(make_directories(eval_dir));
@@ -106,14 +113,12 @@ void Metrics::add_mistakes(int64_t step, const EvalResult& result, const Dataset
   }
 }
 
-void Metrics::progress(int64_t step, int64_t last_step, double images_per_s) {
+void Metrics::progress(const Progress& p) {
   const double now_s = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-  if (now_s - last_progress_s_ < 0.1 && step != last_step) return;
+  const bool last = p.step == p.last_step;
+  if (now_s - last_progress_s_ < 0.1 && !last) return;
   last_progress_s_ = now_s;
-  show_progress(step == last_step
-                    ? ""
-                    : fmt::format("step {} of {} ({:.0f} %)  {:.0f} images/s", step, last_step,
-                                  100.0 * static_cast<double>(step) / static_cast<double>(last_step), images_per_s));
+  show_progress(last ? "" : progress_line(p));
 }
 
 void Metrics::append_json(const std::string& line) {

@@ -26,6 +26,15 @@ struct StepReport {
   double images_per_s = 0;
 };
 
+struct Progress {
+  int64_t step = 0, last_step = 0;
+  double steps_per_s = 0;
+  int64_t batch = 0;
+};
+
+// "step 96 of 1100 (9 %)  2840 images/s  35 s left"
+std::string progress_line(const Progress& progress);
+
 class Metrics {
  public:
   // Makes the directories. A run that continues from `resume_step` drops what a killed run reported beyond it.
@@ -39,7 +48,7 @@ class Metrics {
   // Prints TensorFlow's "Saving dict for global step …" line; points and images of mistakes for the run "eval".
   void evaluation(int64_t step, const EvalResult& result, const Dataset& data);
   // One line on a terminal, at most ten times a second.
-  void progress(int64_t step, int64_t last_step, double images_per_s);
+  void progress(const Progress& progress);
 
  private:
   explicit Metrics(std::string jsonl_path) : jsonl_path_(std::move(jsonl_path)) {}

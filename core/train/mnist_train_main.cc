@@ -41,6 +41,7 @@ int run(int argc, char** argv) {
   }
   catch_stop_signals();
   const absl::Status status = train(**communicator, command->config);
+  show_progress("");
   if (status.ok()) return 0;
   if ((*communicator)->size() > 1 && !is_agreed(status)) (*communicator)->abort(std::string(status.message()));
   if (speaks) LOG_ERROR("{}", std::string(status.message()));

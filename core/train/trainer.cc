@@ -101,7 +101,7 @@ absl::Status Trainer::run() {
       LOCKSTEP_RETURN_IF_ERROR(save_checkpoint());
       LOCKSTEP_RETURN_IF_ERROR(run_evaluation());
     }
-    if (metrics_) metrics_->progress(step, config_.train_steps, images_per_s_);
+    if (metrics_) metrics_->progress({step, config_.train_steps, steps_per_s(), config_.train_batch_size});
   }
   return step_->next_step() < config_.train_steps ? leave_early() : finish();
 }
@@ -125,18 +125,21 @@ uint32_t Trainer::vote() const {
   return vote;
 }
 
+double Trainer::steps_per_s() const {
+  return static_cast<double>(step_->next_step() - first_step_) / std::max(1e-9, clock_.training_seconds());
+}
+
 StepReport Trainer::step_report(double loss) {
   const int64_t step = step_->next_step();
   const double now_s = clock_.training_seconds();
-  const double steps_per_s = static_cast<double>(step - reported_step_) / std::max(1e-9, now_s - reported_s_);
+  const double rate = static_cast<double>(step - reported_step_) / std::max(1e-9, now_s - reported_s_);
   reported_step_ = step;
   reported_s_ = now_s;
-  images_per_s_ = steps_per_s * static_cast<double>(config_.train_batch_size);
   return {.step = step,
           .loss = loss,
           .learning_rate = static_cast<double>(learning_rate_at(config_, step - 1)),
-          .steps_per_s = steps_per_s,
-          .images_per_s = images_per_s_};
+          .steps_per_s = rate,
+          .images_per_s = rate * static_cast<double>(config_.train_batch_size)};
 }
 
 absl::Status Trainer::report_step() {

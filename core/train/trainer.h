@@ -43,6 +43,7 @@ class Trainer {
   absl::Status finish();
   absl::Status write_summary();
   StepReport step_report(double loss);
+  double steps_per_s() const;  // of this process so far
 
   Communicator& communicator_;
   const std::unique_ptr<TrainSetup> setup_;
@@ -58,7 +59,6 @@ class Trainer {
   int64_t first_step_ = 0;        // where this process started
   int64_t reported_step_ = 0;     // of the last report
   double reported_s_ = 0;         // training seconds then
-  double images_per_s_ = 0;       // between the last two reports
   double last_checkpoint_s_ = 0;  // wall seconds
   bool stopping_ = false;
 };

@@ -224,6 +224,11 @@ TEST_F(TrainRun, MetricsOfAKilledRunBeyondItsCheckpointAreDropped) {
   EXPECT_THAT(steps, testing::ElementsAre(4, 8, 12));
 }
 
+TEST(ProgressLine, TellsShareSpeedAndTimeLeft) {
+  EXPECT_EQ(progress_line({.step = 25, .last_step = 100, .steps_per_s = 5, .batch = 100}),
+            "step 25 of 100 (25 %)  500 images/s  15 s left");
+}
+
 TEST(SavingDictLine, ReadsLikeTensorFlows) {
   EvalResult result;
   result.accuracy = 0.9931;
