@@ -23,7 +23,7 @@ fail() {
 }
 
 small_model=$SOURCE_DIR/configs/models/mnist_small.yaml
-deadline_s=60
+deadline_s=150
 
 make_mnist_like() { "$MAKE_IMAGES" "$work/data" 28 28 1 1500 300; }
 
