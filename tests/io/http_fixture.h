@@ -15,7 +15,7 @@ struct HttpReply {
   // What Content-Length claims; -1: the truth.
   long long claimed_length = -1;
   std::string location = "";  // of a redirect
-  bool stall = false;    // sends nothing until the server stops
+  bool stall = false;         // sends nothing until the server stops
 };
 
 class HttpFixture {
