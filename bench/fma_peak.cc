@@ -20,12 +20,23 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Does `rounds` fused multiply-adds on each of twelve vectors and returns how many lanes a vector has. Twelve chains:
 // two multipliers times a latency of four or five cycles, and still within the sixteen registers of AVX2. The values
-// approach 1, far from denormals. The sum is stored, or the compiler would drop the loop.
+// approach 1, far from denormals. Each chain starts elsewhere, or the compiler finds them equal, runs one, and the
+// "peak" is twelve times a latency. The sum is stored, or the compiler would drop the loop.
 int fma_rounds(int64_t rounds, float* sum) {
   const hn::ScalableTag<float> d;
   const auto scale = hn::Set(d, 0.5f), add = hn::Set(d, 0.5f);
-  auto a0 = hn::Set(d, 1.5f), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0, a8 = a0, a9 = a0, a10 = a0,
-       a11 = a0;
+  auto a0 = hn::Set(d, 1.5f);
+  auto a1 = hn::Set(d, 1.625f);
+  auto a2 = hn::Set(d, 1.75f);
+  auto a3 = hn::Set(d, 1.875f);
+  auto a4 = hn::Set(d, 2.0f);
+  auto a5 = hn::Set(d, 2.125f);
+  auto a6 = hn::Set(d, 2.25f);
+  auto a7 = hn::Set(d, 2.375f);
+  auto a8 = hn::Set(d, 2.5f);
+  auto a9 = hn::Set(d, 2.625f);
+  auto a10 = hn::Set(d, 2.75f);
+  auto a11 = hn::Set(d, 2.875f);
   for (int64_t i = 0; i < rounds; ++i) {
     a0 = hn::MulAdd(a0, scale, add);
     a1 = hn::MulAdd(a1, scale, add);
