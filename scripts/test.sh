@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Fresh machine to a passed test suite: dependencies, release build with warnings as errors and every test that needs
-# no GPU, unit tests under ASan+UBSan and under TSan, formatting, clang-tidy. Goes on after a failure where it can;
+# no GPU, unit tests under ASan+UBSan and under TSan, formatting (scripts/tidy.sh has clang-tidy, which takes as long again). Goes on after a failure where it can;
 # the last line is "N passed, N failed". Output of each stage stays in build/test-logs/.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -51,17 +51,10 @@ sanitizer_suite() { stage "build $1" build "$1" && stage "unit tests $1" run_tes
 our_sources() { find core kernels io mpi serve bench tests -regextype egrep -regex '.*\.(h|cc|cu|cuh)' | sort; }
 format_check() { our_sources | run xargs -r clang-format-14 --dry-run -Werror; }
 
-# The library and program sources; not the tests, nor the Highway sources, each of which takes minutes to analyse.
-tidy_check() {
-  our_sources | grep -E '\.cc$' | grep -vE '^(tests|bench)/|_simd\.cc$' |
-    run xargs -r -P "$(cores)" -n 4 clang-tidy-14 -p build/release --quiet --warnings-as-errors='*'
-}
-
 main() {
   run scripts/install_deps.sh
   stage "format" format_check || true
   release_suite || true
-  stage "clang-tidy" tidy_check || true
   sanitizer_suite asan || true
   sanitizer_suite tsan || true
 
