@@ -79,10 +79,12 @@ absl::Status run_train(TrainOptions options) {
   if (communicator->rank() != 0) return absl::OkStatus();
   // Measured last, while the other ranks are done: of as many cores as the job had threads on this host.
   const FmaPeak peak = measure_fma_peak(static_cast<int>(options.config.threads) * communicator->local_size());
-  std::vector<BenchRow> rows;
-  if (options.phases) rows = bench->phase_rows(peak);
-  rows.push_back(bench->step_row(peak));
+  std::vector<BenchRow> rows = {bench->step_row(peak)};
   rows.insert(rows.end(), peer_rows.begin(), peer_rows.end());
+  if (options.phases) {
+    const std::vector<BenchRow> phases = bench->phase_rows(peak);
+    rows.insert(rows.end(), phases.begin(), phases.end());
+  }
   rows.push_back(to_row(peak));
   print_rows(rows, options.json);
   return absl::OkStatus();

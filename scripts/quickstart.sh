@@ -36,7 +36,7 @@ accuracy=$(field accuracy)
 say "Result"
 cat <<END
 test accuracy   $accuracy (wanted: at least $wanted_accuracy)
-training        $(printf %.0f "$(field wall_seconds)") s, $(printf %.0f "$(field images_per_s)") images/s
+training        $(printf %.0f "$(field train_seconds)") s, $(printf %.0f "$(field images_per_s)") images/s
 weights sha256  $(field weights_sha256)
 outputs         $out/run: checkpoints, run.json, TensorBoard events (tensorboard --logdir $out/run)
 END
