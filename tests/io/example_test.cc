@@ -60,7 +60,8 @@ TEST(Example, ReadsWhatItWrites) {
 TEST(Example, KeysMayComeInAnyOrderAndUnknownOnesAreSkipped) {
   const std::string extra = entry("name", bytes_feature("x.png")) + entry("weights", field(2, field(1, "\0\0\0\0")));
   for (const std::string& entries : {kImage + kLabel, kLabel + kImage, extra + kLabel + extra + kImage}) {
-    const ExampleView view = parse_example(example(entries)).value();
+    const std::string bytes = example(entries);  // the view points into it
+    const ExampleView view = parse_example(bytes).value();
     EXPECT_EQ(view.image_raw, "abcd");
     EXPECT_EQ(view.label, 7);
     EXPECT_FALSE(view.height.has_value());
