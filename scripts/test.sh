@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Fresh machine to a passed test suite: dependencies, release build with warnings as errors and every test that needs
-# no GPU, unit tests under ASan+UBSan and under TSan, formatting (scripts/tidy.sh has clang-tidy, which takes as long again). Goes on after a failure where it can;
-# the last line is "N passed, N failed". Output of each stage stays in build/test-logs/.
+# Fresh machine to a passed test suite: dependencies, formatting, release build with warnings as errors and every test
+# that needs no GPU, unit tests under ASan+UBSan and under TSan. Goes on after a failure where it can; the last line is
+# "N passed, N failed". Output of each stage stays in build/test-logs/. scripts/tidy.sh runs clang-tidy, which would not
+# fit into the half hour of this.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 readonly logs=build/test-logs
