@@ -52,9 +52,10 @@ HWY_INLINE PoolBest<D> pool_best(D d, const Pool2dParams& p, const PoolWindow& w
         first = false;
         continue;
       }
-      // A NaN wins over every number and then stays: Ne(x, x) is true for NaN alone.
+      // A NaN wins over every number and then stays: Eq(x, x) is false for NaN alone. (Highway 1.0.3's Ne is an ordered
+      // comparison with AVX2 and AVX-512: false for NaN.)
       const auto wins =
-          hn::Or(hn::Gt(value, best.value), hn::And(hn::Ne(value, value), hn::Eq(best.value, best.value)));
+          hn::Or(hn::Gt(value, best.value), hn::And(hn::Not(hn::Eq(value, value)), hn::Eq(best.value, best.value)));
       best.value = hn::IfThenElse(wins, value, best.value);
       best.index = hn::IfThenElse(hn::RebindMask(di, wins), index, best.index);
     }

@@ -56,7 +56,7 @@ std::vector<ProblemCase> pool2d_problems() {
   std::vector<ProblemCase> problems;
   uint64_t seed = 1000;
   for (const Pool2dCase& c : pool2d_cases()) {
-    for (const Fill fill : {Fill::kGrid, Fill::kCancelling}) {
+    for (const Fill fill : {Fill::kGrid, Fill::kCancelling, Fill::kNonFinite}) {
       seed += 10;
       problems.push_back({"pool2d_" + c.name + "_" + fill_name(fill), seed, /*c=*/0,
                           [=] { return std::make_unique<Pool2dProblem>(c, fill, seed); }});
