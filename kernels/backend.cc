@@ -11,14 +11,26 @@
 
 namespace lockstep {
 
-std::string_view backend_name(Backend backend) { return backend == Backend::kRef ? "ref" : "simd"; }
+std::string_view backend_name(Backend backend) {
+  switch (backend) {
+    case Backend::kRef:
+      return "ref";
+    case Backend::kSimd:
+      return "simd";
+    case Backend::kCuda:
+      return "cuda";
+    case Backend::kCudnn:
+      return "cudnn";
+  }
+  return "";
+}
 
 absl::StatusOr<Backend> parse_backend(std::string_view name) {
-  for (const Backend backend : {Backend::kRef, Backend::kSimd}) {
+  for (const Backend backend : {Backend::kRef, Backend::kSimd, Backend::kCuda, Backend::kCudnn}) {
     if (name == backend_name(backend)) return backend;
   }
-  return absl::InvalidArgumentError(
-      fmt::format("unknown backend `{}`: expected ref or simd{}", name, did_you_mean(name, {"ref", "simd"})));
+  return absl::InvalidArgumentError(fmt::format("unknown backend `{}`: expected ref, simd, cuda or cudnn{}", name,
+                                                did_you_mean(name, {"ref", "simd", "cuda", "cudnn"})));
 }
 
 // The best of the instruction sets that are both compiled in and supported here: the lowest bit, by Highway's order.

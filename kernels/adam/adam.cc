@@ -3,8 +3,8 @@
 
 #include <fmt/format.h>
 
-#include "kernels/adam/adam_impl.h"
 #include "kernels/arguments.h"
+#include "kernels/device_ops.h"
 
 namespace lockstep {
 namespace {
@@ -36,6 +36,7 @@ absl::Status adam_update(const KernelContext& ctx, const AdamParams& p, int64_t 
   LOCKSTEP_RETURN_IF_ERROR(check_not_negative("adam_update", {{"count", count}}));
   LOCKSTEP_RETURN_IF_ERROR(check_terms(terms));
   if (count == 0) return absl::OkStatus();
+  if (is_device(ctx.backend)) return ctx.device->ops->adam_update(ctx, p, count, terms, m, v, w);
   return ctx.backend == Backend::kRef ? ref::adam_update(ctx, p, count, terms, m, v, w)
                                       : simd::adam_update(ctx, p, count, terms, m, v, w);
 }

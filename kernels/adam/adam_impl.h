@@ -13,3 +13,7 @@ namespace lockstep::simd {
 absl::Status adam_update(const KernelContext& ctx, const AdamParams& p, int64_t count, std::span<const GradTerm> terms,
                          float* m, float* v, float* w);
 }  // namespace lockstep::simd
+
+namespace lockstep::cuda {
+decltype(ref::adam_update) adam_update;
+}  // namespace lockstep::cuda

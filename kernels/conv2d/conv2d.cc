@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "kernels/arguments.h"
-#include "kernels/conv2d/conv2d_impl.h"
+#include "kernels/device_ops.h"
 
 namespace lockstep {
 namespace {
@@ -56,6 +56,7 @@ absl::Status conv2d_fwd(const KernelContext& ctx, const Conv2dParams& p, const f
                         float* y) {
   LOCKSTEP_RETURN_IF_ERROR(check(p));
   if (p.N == 0) return absl::OkStatus();
+  if (is_device(ctx.backend)) return ctx.device->ops->conv2d_fwd(ctx, p, x, w, b, y);
   return use_ref(ctx) ? ref::conv2d_fwd(ctx, p, x, w, b, y) : simd::conv2d_fwd(ctx, p, x, w, b, y);
 }
 
@@ -63,6 +64,7 @@ absl::Status conv2d_bwd_data(const KernelContext& ctx, const Conv2dParams& p, co
                              const float* grad_y, float* grad_x) {
   LOCKSTEP_RETURN_IF_ERROR(check(p));
   if (p.N == 0) return absl::OkStatus();
+  if (is_device(ctx.backend)) return ctx.device->ops->conv2d_bwd_data(ctx, p, w, y, grad_y, grad_x);
   return use_ref(ctx) ? ref::conv2d_bwd_data(ctx, p, w, y, grad_y, grad_x)
                       : simd::conv2d_bwd_data(ctx, p, w, y, grad_y, grad_x);
 }
@@ -72,6 +74,10 @@ absl::Status conv2d_bwd_filter(const KernelContext& ctx, const Conv2dParams& p, 
                                GradOutput grad_b) {
   LOCKSTEP_RETURN_IF_ERROR(check(p));
   LOCKSTEP_RETURN_IF_ERROR(check_gradients(p, slices, grad_w, grad_b));
+  if (is_device(ctx.backend)) {
+    if (p.N == 0) return zero_gradients(ctx, slices, {grad_w, p.filter_size()}, {grad_b, p.K});
+    return ctx.device->ops->conv2d_bwd_filter(ctx, p, slices, x, y, grad_y, grad_w, grad_b);
+  }
   return use_ref(ctx, p) ? ref::conv2d_bwd_filter(ctx, p, slices, x, y, grad_y, grad_w, grad_b)
                          : simd::conv2d_bwd_filter(ctx, p, slices, x, y, grad_y, grad_w, grad_b);
 }
@@ -80,6 +86,7 @@ absl::Status conv2d_pool_fwd(const KernelContext& ctx, const Conv2dParams& p, co
                              const float* w, const float* b, float* y, uint8_t* argmax) {
   LOCKSTEP_RETURN_IF_ERROR(check(p, pool));
   if (p.N == 0) return absl::OkStatus();
+  if (is_device(ctx.backend)) return ctx.device->ops->conv2d_pool_fwd(ctx, p, pool, x, w, b, y, argmax);
   return use_ref(ctx) ? ref::conv2d_pool_fwd(ctx, p, pool, x, w, b, y, argmax)
                       : simd::conv2d_pool_fwd(ctx, p, pool, x, w, b, y, argmax);
 }
@@ -89,6 +96,7 @@ absl::Status conv2d_pool_bwd_data(const KernelContext& ctx, const Conv2dParams& 
                                   float* grad_x) {
   LOCKSTEP_RETURN_IF_ERROR(check(p, pool));
   if (p.N == 0) return absl::OkStatus();
+  if (is_device(ctx.backend)) return ctx.device->ops->conv2d_pool_bwd_data(ctx, p, pool, w, y, argmax, grad_y, grad_x);
   return use_ref(ctx) ? ref::conv2d_pool_bwd_data(ctx, p, pool, w, y, argmax, grad_y, grad_x)
                       : simd::conv2d_pool_bwd_data(ctx, p, pool, w, y, argmax, grad_y, grad_x);
 }
@@ -98,6 +106,10 @@ absl::Status conv2d_pool_bwd_filter(const KernelContext& ctx, const Conv2dParams
                                     const float* grad_y, GradOutput grad_w, GradOutput grad_b) {
   LOCKSTEP_RETURN_IF_ERROR(check(p, pool));
   LOCKSTEP_RETURN_IF_ERROR(check_gradients(p, slices, grad_w, grad_b));
+  if (is_device(ctx.backend)) {
+    if (p.N == 0) return zero_gradients(ctx, slices, {grad_w, p.filter_size()}, {grad_b, p.K});
+    return ctx.device->ops->conv2d_pool_bwd_filter(ctx, p, pool, slices, x, y, argmax, grad_y, grad_w, grad_b);
+  }
   return use_ref(ctx, p) ? ref::conv2d_pool_bwd_filter(ctx, p, pool, slices, x, y, argmax, grad_y, grad_w, grad_b)
                          : simd::conv2d_pool_bwd_filter(ctx, p, pool, slices, x, y, argmax, grad_y, grad_w, grad_b);
 }

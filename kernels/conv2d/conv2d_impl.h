@@ -39,3 +39,12 @@ absl::Status conv2d_pool_bwd_filter(const KernelContext& ctx, const Conv2dParams
                                     const GradSlices& slices, const float* x, const float* y, const uint8_t* argmax,
                                     const float* grad_y, GradOutput grad_w, GradOutput grad_b);
 }  // namespace lockstep::simd
+
+namespace lockstep::cuda {
+decltype(ref::conv2d_fwd) conv2d_fwd;
+decltype(ref::conv2d_bwd_data) conv2d_bwd_data;
+decltype(ref::conv2d_bwd_filter) conv2d_bwd_filter;
+decltype(ref::conv2d_pool_fwd) conv2d_pool_fwd;
+decltype(ref::conv2d_pool_bwd_data) conv2d_pool_bwd_data;
+decltype(ref::conv2d_pool_bwd_filter) conv2d_pool_bwd_filter;
+}  // namespace lockstep::cuda

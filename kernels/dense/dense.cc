@@ -2,7 +2,7 @@
 #include "kernels/dense/dense.h"
 
 #include "kernels/arguments.h"
-#include "kernels/dense/dense_impl.h"
+#include "kernels/device_ops.h"
 
 namespace lockstep {
 namespace {
@@ -25,6 +25,7 @@ absl::Status dense_fwd(const KernelContext& ctx, const DenseParams& p, const flo
                        float* y) {
   LOCKSTEP_RETURN_IF_ERROR(check(p));
   if (p.N == 0) return absl::OkStatus();
+  if (is_device(ctx.backend)) return ctx.device->ops->dense_fwd(ctx, p, x, w, b, y);
   return use_ref(ctx, p) ? ref::dense_fwd(ctx, p, x, w, b, y) : simd::dense_fwd(ctx, p, x, w, b, y);
 }
 
@@ -32,6 +33,7 @@ absl::Status dense_bwd_data(const KernelContext& ctx, const DenseParams& p, cons
                             const float* grad_y, float* grad_x) {
   LOCKSTEP_RETURN_IF_ERROR(check(p));
   if (p.N == 0) return absl::OkStatus();
+  if (is_device(ctx.backend)) return ctx.device->ops->dense_bwd_data(ctx, p, w, y, grad_y, grad_x);
   return use_ref(ctx, p) ? ref::dense_bwd_data(ctx, p, w, y, grad_y, grad_x)
                          : simd::dense_bwd_data(ctx, p, w, y, grad_y, grad_x);
 }
@@ -42,6 +44,10 @@ absl::Status dense_bwd_filter(const KernelContext& ctx, const DenseParams& p, co
   LOCKSTEP_RETURN_IF_ERROR(check_slices("dense", slices, p.N));
   LOCKSTEP_RETURN_IF_ERROR(check_grad_output("dense", "grad_w", grad_w, int64_t{p.I} * p.O, slices));
   LOCKSTEP_RETURN_IF_ERROR(check_grad_output("dense", "grad_b", grad_b, p.O, slices));
+  if (is_device(ctx.backend)) {
+    if (p.N == 0) return zero_gradients(ctx, slices, {grad_w, int64_t{p.I} * p.O}, {grad_b, p.O});
+    return ctx.device->ops->dense_bwd_filter(ctx, p, slices, x, y, grad_y, grad_w, grad_b);
+  }
   return use_ref(ctx, p) || p.N == 0 ? ref::dense_bwd_filter(ctx, p, slices, x, y, grad_y, grad_w, grad_b)
                                      : simd::dense_bwd_filter(ctx, p, slices, x, y, grad_y, grad_w, grad_b);
 }

@@ -21,3 +21,9 @@ absl::Status dense_bwd_data(const KernelContext& ctx, const DenseParams& p, cons
 absl::Status dense_bwd_filter(const KernelContext& ctx, const DenseParams& p, const GradSlices& slices, const float* x,
                               const float* y, const float* grad_y, GradOutput grad_w, GradOutput grad_b);
 }  // namespace lockstep::simd
+
+namespace lockstep::cuda {
+decltype(ref::dense_fwd) dense_fwd;
+decltype(ref::dense_bwd_data) dense_bwd_data;
+decltype(ref::dense_bwd_filter) dense_bwd_filter;
+}  // namespace lockstep::cuda

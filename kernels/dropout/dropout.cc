@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "kernels/arguments.h"
-#include "kernels/dropout/dropout_impl.h"
+#include "kernels/device_ops.h"
 
 namespace lockstep {
 namespace {
@@ -32,12 +32,14 @@ absl::Status check(const DropoutParams& p) {
 absl::Status dropout_fwd(const KernelContext& ctx, const DropoutParams& p, const float* x, float* y) {
   LOCKSTEP_RETURN_IF_ERROR(check(p));
   if (p.N == 0 || p.units == 0) return absl::OkStatus();
+  if (is_device(ctx.backend)) return ctx.device->ops->dropout_fwd(ctx, p, x, y);
   return ctx.backend == Backend::kRef ? ref::dropout_fwd(ctx, p, x, y) : simd::dropout_fwd(ctx, p, x, y);
 }
 
 absl::Status dropout_bwd(const KernelContext& ctx, const DropoutParams& p, const float* grad_y, float* grad_x) {
   LOCKSTEP_RETURN_IF_ERROR(check(p));
   if (p.N == 0 || p.units == 0) return absl::OkStatus();
+  if (is_device(ctx.backend)) return ctx.device->ops->dropout_bwd(ctx, p, grad_y, grad_x);
   return ctx.backend == Backend::kRef ? ref::dropout_bwd(ctx, p, grad_y, grad_x)
                                       : simd::dropout_bwd(ctx, p, grad_y, grad_x);
 }

@@ -13,3 +13,8 @@ namespace lockstep::simd {
 absl::Status dropout_fwd(const KernelContext& ctx, const DropoutParams& p, const float* x, float* y);
 absl::Status dropout_bwd(const KernelContext& ctx, const DropoutParams& p, const float* grad_y, float* grad_x);
 }  // namespace lockstep::simd
+
+namespace lockstep::cuda {
+decltype(ref::dropout_fwd) dropout_fwd;
+decltype(ref::dropout_bwd) dropout_bwd;
+}  // namespace lockstep::cuda

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "kernels/arguments.h"
-#include "kernels/pool2d/pool2d_impl.h"
+#include "kernels/device_ops.h"
 
 namespace lockstep {
 namespace {
@@ -29,6 +29,7 @@ absl::Status pool2d_max_fwd(const KernelContext& ctx, const Pool2dParams& p, con
                             uint8_t* argmax) {
   LOCKSTEP_RETURN_IF_ERROR(check(p));
   if (p.N == 0) return absl::OkStatus();
+  if (is_device(ctx.backend)) return ctx.device->ops->pool2d_max_fwd(ctx, p, x, y, argmax);
   return ctx.backend == Backend::kRef ? ref::pool2d_max_fwd(ctx, p, x, y, argmax)
                                       : simd::pool2d_max_fwd(ctx, p, x, y, argmax);
 }
@@ -37,6 +38,7 @@ absl::Status pool2d_max_bwd(const KernelContext& ctx, const Pool2dParams& p, con
                             float* grad_x) {
   LOCKSTEP_RETURN_IF_ERROR(check(p));
   if (p.N == 0) return absl::OkStatus();
+  if (is_device(ctx.backend)) return ctx.device->ops->pool2d_max_bwd(ctx, p, argmax, grad_y, grad_x);
   return ctx.backend == Backend::kRef ? ref::pool2d_max_bwd(ctx, p, argmax, grad_y, grad_x)
                                       : simd::pool2d_max_bwd(ctx, p, argmax, grad_y, grad_x);
 }

@@ -15,3 +15,8 @@ absl::Status pool2d_max_fwd(const KernelContext& ctx, const Pool2dParams& p, con
 absl::Status pool2d_max_bwd(const KernelContext& ctx, const Pool2dParams& p, const uint8_t* argmax, const float* grad_y,
                             float* grad_x);
 }  // namespace lockstep::simd
+
+namespace lockstep::cuda {
+decltype(ref::pool2d_max_fwd) pool2d_max_fwd;
+decltype(ref::pool2d_max_bwd) pool2d_max_bwd;
+}  // namespace lockstep::cuda

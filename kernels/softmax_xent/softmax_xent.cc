@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "kernels/arguments.h"
-#include "kernels/softmax_xent/softmax_xent_impl.h"
+#include "kernels/device_ops.h"
 
 namespace lockstep {
 namespace {
@@ -29,8 +29,10 @@ absl::Status check_labels(const SoftmaxXentParams& p, const int32_t* labels) {
 absl::Status softmax_xent(const KernelContext& ctx, const SoftmaxXentParams& p, const float* logits,
                           const int32_t* labels, float* loss, float* probabilities, float* grad_logits) {
   LOCKSTEP_RETURN_IF_ERROR(check(p.N, p.C));
-  LOCKSTEP_RETURN_IF_ERROR(check_labels(p, labels));
+  if (!is_device(ctx.backend)) LOCKSTEP_RETURN_IF_ERROR(check_labels(p, labels));
   if (p.N == 0) return absl::OkStatus();
+  if (is_device(ctx.backend))
+    return ctx.device->ops->softmax_xent(ctx, p, logits, labels, loss, probabilities, grad_logits);
   return ctx.backend == Backend::kRef ? ref::softmax_xent(ctx, p, logits, labels, loss, probabilities, grad_logits)
                                       : simd::softmax_xent(ctx, p, logits, labels, loss, probabilities, grad_logits);
 }
@@ -38,6 +40,7 @@ absl::Status softmax_xent(const KernelContext& ctx, const SoftmaxXentParams& p, 
 absl::Status softmax(const KernelContext& ctx, int64_t N, int C, const float* logits, float* probabilities) {
   LOCKSTEP_RETURN_IF_ERROR(check(N, C));
   if (N == 0) return absl::OkStatus();
+  if (is_device(ctx.backend)) return ctx.device->ops->softmax(ctx, N, C, logits, probabilities);
   return ctx.backend == Backend::kRef ? ref::softmax(ctx, N, C, logits, probabilities)
                                       : simd::softmax(ctx, N, C, logits, probabilities);
 }

@@ -15,3 +15,8 @@ absl::Status softmax_xent(const KernelContext& ctx, const SoftmaxXentParams& p, 
                           const int32_t* labels, float* loss, float* probabilities, float* grad_logits);
 absl::Status softmax(const KernelContext& ctx, int64_t N, int C, const float* logits, float* probabilities);
 }  // namespace lockstep::simd
+
+namespace lockstep::cuda {
+decltype(ref::softmax_xent) softmax_xent;
+decltype(ref::softmax) softmax;
+}  // namespace lockstep::cuda
