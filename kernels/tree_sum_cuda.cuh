@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sums along the slice tree on a GPU: inside a thread (the twin of walk_slice_tree, core/base/slice_tree.h), and over
+// arrays of per-slice gradients (the twin of sum_slices, kernels/tree_sum.h).
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/backend.h"
+#include "kernels/grad_slices.h"
+#include "kernels/launch.h"
+
+namespace lockstep::cuda {
+
+// Adds values of a tree of fewer than 2^kLevels slices left to right: a binary counter, whose bit `level` says that the
+// sum of a left sibling of 2^level slices is waiting. Every index is known at compile time, so that `waiting` stays in
+// registers. T needs +=.
+template <typename T, int kLevels>
+struct TreeSum {
+  T waiting[kLevels];
+
+  // `value` is the sum of 2^level slices, the first of them slice `at` of the tree; it becomes the sum of the largest
+  // subtree that ends with it. After the last slice that is the whole tree.
+  __device__ __forceinline__ void push(int at, int level, T& value) {
+    bool merging = true;
+#pragma unroll
+    for (int i = 0; i < kLevels; ++i) {
+      if (!merging || i < level) continue;
+      if (((at >> i) & 1) != 0) {
+        waiting[i] += value;
+        value = waiting[i];
+      } else {
+        waiting[i] = value;
+        merging = false;
+      }
+    }
+  }
+};
+
+inline int log2_of(int power_of_two) {
+  int level = 0;
+  while ((1 << level) < power_of_two) ++level;
+  return level;
+}
+
+// Slice s (local number) of some quantity starts at data + s * stride, in device memory.
+struct SlicePartials {
+  const float* data = nullptr;
+  int64_t stride = 0;
+};
+
+// out's partial sum t = the tree sum of the first `size` floats of each slice of subtree t; a subtree of one slice is
+// copied. Subtrees hold at most 256 slices. `out` must not overlap `partials`.
+absl::Status sum_slices(const KernelContext& ctx, const GradSlices& slices, const SlicePartials& partials, int64_t size,
+                        const GradOutput& out);
+
+}  // namespace lockstep::cuda
