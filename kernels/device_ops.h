@@ -8,6 +8,7 @@
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/dense/dense_impl.h"
 #include "kernels/dropout/dropout_impl.h"
+#include "kernels/images/images_impl.h"
 #include "kernels/pool2d/pool2d_impl.h"
 #include "kernels/softmax_xent/softmax_xent_impl.h"
 
@@ -30,6 +31,7 @@ struct DeviceOps {
   decltype(ref::softmax_xent)* softmax_xent = nullptr;
   decltype(ref::softmax)* softmax = nullptr;
   decltype(ref::adam_update)* adam_update = nullptr;
+  decltype(ref::scale_images)* scale_images = nullptr;
 
   // Bytes of DeviceContext::workspace that the operators of these names need at most for these sizes (`pool` null:
   // without the fused pool; `slices` covers p.N); a null function: none. ctx tells what the choice of a kernel depends
