@@ -12,14 +12,6 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kLevels = 9;  // a tree of 256 slices and its root
 
-struct Float4Sum {
-  float4 v;
-  __device__ __forceinline__ Float4Sum& operator+=(const Float4Sum& other) {
-    v = add(v, other.v);
-    return *this;
-  }
-};
-
 // out[i] = tree sum over s < slices of in[s * stride + i], for i < size. One thread per element, or per four of them
 // when `vector` (all addresses and the stride multiples of 16 bytes). Memory bound: reads each term once.
 template <typename T>

@@ -8,6 +8,7 @@
 #include "kernels/backend.h"
 #include "kernels/grad_slices.h"
 #include "kernels/launch.h"
+#include "kernels/vec.cuh"
 
 namespace lockstep::cuda {
 
@@ -33,6 +34,15 @@ struct TreeSum {
         merging = false;
       }
     }
+  }
+};
+
+// Four neighbouring elements as one T of a TreeSum.
+struct Float4Sum {
+  float4 v;
+  __device__ __forceinline__ Float4Sum& operator+=(const Float4Sum& other) {
+    v = add(v, other.v);
+    return *this;
   }
 };
 
