@@ -3,14 +3,17 @@
 add_library(lockstep_warnings INTERFACE)
 add_library(lockstep::warnings ALIAS lockstep_warnings)
 target_compile_options(lockstep_warnings INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
-  $<$<BOOL:${LOCKSTEP_WERROR}>:-Werror>
+  "$<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wnon-virtual-dtor;-Woverloaded-virtual>"
+  $<$<AND:$<COMPILE_LANGUAGE:C,CXX>,$<BOOL:${LOCKSTEP_WERROR}>>:-Werror>
   # Lockstep arithmetic: a*b+c is fused only where the source says so, on every compiler.
-  -ffp-contract=off)
+  $<$<COMPILE_LANGUAGE:C,CXX>:-ffp-contract=off>
+  # What nvcc generates is not pedantic.
+  "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wshadow;--fmad=false>"
+  $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${LOCKSTEP_WERROR}>>:-Werror=all-warnings>)
 target_include_directories(lockstep_warnings INTERFACE "${PROJECT_SOURCE_DIR}")
 if(LOCKSTEP_SANITIZE)
   target_compile_options(lockstep_warnings INTERFACE
-    -fsanitize=${LOCKSTEP_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    "$<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${LOCKSTEP_SANITIZE};-fno-omit-frame-pointer;-fno-sanitize-recover=all>")
   target_compile_definitions(lockstep_warnings INTERFACE LOCKSTEP_SANITIZED=1)
   target_link_options(lockstep_warnings INTERFACE -fsanitize=${LOCKSTEP_SANITIZE})
 endif()

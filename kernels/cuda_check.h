@@ -2,6 +2,8 @@
 // CUDA's error codes as Status. No CUDA header here: a cudaError_t converts to int.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <string_view>
 
 #include "core/base/status.h"
@@ -11,6 +13,9 @@ namespace lockstep {
 // OK for cudaSuccess; else CUDA's name and text of the error behind `call`. cudaErrorMemoryAllocation is
 // ResourceExhausted; no device, no driver and too old a driver are FailedPrecondition; the rest is Internal.
 absl::Status cuda_status(int error, std::string_view call);
+
+// The same for a launch: names the kernel and its dimensions, x, y, z of the grid and of a block.
+absl::Status launch_status(int error, const void* kernel, const std::array<unsigned, 6>& dims, size_t shared_bytes);
 
 }  // namespace lockstep
 

@@ -16,6 +16,7 @@
 
 #include "core/base/device.h"
 #include "core/base/status.h"
+#include "kernels/cuda_check.h"
 
 #if !defined(__CUDACC__)
 #include "kernels/emu/cuda_runtime.h"
@@ -32,9 +33,12 @@ struct LaunchDims {
 };
 
 namespace launch_detail {
-// OK for cudaSuccess, else an error that names the kernel and its dimensions. In cuda_check.cc: texts are built where
-// nvcc need not look.
-absl::Status launch_status(int error, const void* kernel, const LaunchDims& dims);
+// See launch_status.
+inline absl::Status status(int error, const void* kernel, const LaunchDims& dims) {
+  if (error == 0) return absl::OkStatus();
+  return launch_status(error, kernel, {dims.grid.x, dims.grid.y, dims.grid.z, dims.block.x, dims.block.y, dims.block.z},
+                       dims.shared_bytes);
+}
 }  // namespace launch_detail
 
 #if defined(__CUDACC__)
@@ -53,11 +57,11 @@ absl::Status launch(void (*kernel)(Params...), const LaunchDims& dims, DeviceStr
   if (dims.shared_bytes > kAlwaysAllowed) {
     const cudaError_t error =
         cudaFuncSetAttribute(address, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(dims.shared_bytes));
-    if (error != cudaSuccess) return launch_detail::launch_status(error, address, dims);
+    if (error != cudaSuccess) return launch_detail::status(error, address, dims);
   }
   kernel<<<dims.grid, dims.block, dims.shared_bytes, static_cast<cudaStream_t>(stream.native)>>>(
       static_cast<Params>(std::forward<Args>(args))...);
-  return launch_detail::launch_status(cudaGetLastError(), address, dims);
+  return launch_detail::status(cudaGetLastError(), address, dims);
 }
 
 #else
@@ -75,7 +79,7 @@ absl::Status launch(void (*kernel)(Params...), const LaunchDims& dims, DeviceStr
   auto call = std::make_unique<emu::KernelCallOf<Params...>>(kernel, static_cast<Params>(std::forward<Args>(args))...);
   const int error = emu::enqueue_kernel(std::move(call), dims.grid, dims.block, dims.shared_bytes,
                                         static_cast<cudaStream_t>(stream.native));
-  return launch_detail::launch_status(error, address, dims);
+  return launch_detail::status(error, address, dims);
 }
 
 #endif
