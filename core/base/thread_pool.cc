@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/base/flush_denormals.h"
 
 namespace lockstep {
 namespace {
@@ -53,6 +54,7 @@ uint64_t ThreadPool::tasks_done() const { return state_->done.load(std::memory_o
 
 void ThreadPool::run_tasks(int thread) {
   State& s = *state_;
+  const FlushDenormals mode;
   for (int64_t i; (i = s.next.fetch_add(1)) < s.count;) {
     (*s.task)(i, thread);
     s.done.fetch_add(1, std::memory_order_relaxed);
@@ -80,8 +82,11 @@ void ThreadPool::worker(int thread) {
 void ThreadPool::parallel_for(int64_t count, absl::FunctionRef<void(int64_t, int)> task) {
   State& s = *state_;
   if (threads_ == 1 || count <= 1) {
-    for (int64_t i = 0; i < count; ++i) task(i, 0);
-    s.done.fetch_add(static_cast<uint64_t>(count > 0 ? count : 0), std::memory_order_relaxed);
+    const FlushDenormals mode;
+    for (int64_t i = 0; i < count; ++i) {
+      task(i, 0);
+      s.done.fetch_add(1, std::memory_order_relaxed);
+    }
     return;
   }
   {
@@ -102,6 +107,7 @@ void ThreadPool::parallel_for(int64_t count, absl::FunctionRef<void(int64_t, int
 
 void parallel_for(ThreadPool* pool, int64_t count, absl::FunctionRef<void(int64_t, int)> task) {
   if (pool != nullptr) return pool->parallel_for(count, task);
+  const FlushDenormals mode;
   for (int64_t i = 0; i < count; ++i) task(i, 0);
 }
 

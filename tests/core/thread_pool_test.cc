@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <limits>
 #include <numeric>
 #include <set>
 #include <thread>
@@ -51,6 +54,35 @@ TEST_P(ThreadPoolOf, AThreadIndexIsNeverSharedAtOneTime) {
   std::vector<int> per_thread(static_cast<size_t>(GetParam()));  // a data race if two tasks had one index
   pool.parallel_for(1000, [&](int64_t, int thread) { ++per_thread[static_cast<size_t>(thread)]; });
   EXPECT_EQ(std::accumulate(per_thread.begin(), per_thread.end(), 0), 1000);
+}
+
+// Half of the smallest normal number: 0 where denormals are flushed.
+float half_of_smallest() {
+  volatile float smallest = std::numeric_limits<float>::min();
+  return smallest * 0.5F;
+}
+
+TEST_P(ThreadPoolOf, DenormalsAreZeroInTasksOnEveryThreadAndAsBeforeAfterwards) {
+#if !defined(__x86_64__)
+  GTEST_SKIP() << "no such mode here";
+#endif
+  const float before = half_of_smallest();
+  EXPECT_NE(before, 0.0F);
+  ThreadPool pool(GetParam());
+  std::vector<float> seen(static_cast<size_t>(GetParam()), 1.0F);
+  std::atomic<int> started{0};
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  // Each task waits for all others, so that every thread runs one.
+  pool.parallel_for(GetParam(), [&](int64_t, int thread) {
+    ++started;
+    while (started < GetParam() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    seen[static_cast<size_t>(thread)] = half_of_smallest();
+  });
+  EXPECT_EQ(seen, std::vector<float>(static_cast<size_t>(GetParam()), 0.0F));
+  EXPECT_EQ(half_of_smallest(), before);
+  parallel_for(nullptr, 1, [&](int64_t, int) { seen[0] = half_of_smallest(); });
+  EXPECT_EQ(seen[0], 0.0F);
+  EXPECT_EQ(half_of_smallest(), before);
 }
 
 INSTANTIATE_TEST_SUITE_P(Threads, ThreadPoolOf, testing::Values(1, 2, 3, 8));
