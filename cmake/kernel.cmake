@@ -17,7 +17,8 @@ endfunction()
 # calls the hooks of its sanitizers, which kernels/emu/hooks.cc defines. With AddressSanitizer that one checks instead.
 # (The properties hold for the calling folder only: elsewhere nvcc compiles the same files.)
 function(emulate)
-  set(options -xc++ -Wno-unknown-pragmas)
+  # g++ does not know `#pragma unroll`, nor that it uses a constant.
+  set(options -xc++ -Wno-unknown-pragmas -Wno-unused-variable)
   if(NOT LOCKSTEP_SANITIZE)
     list(APPEND options -fsanitize=thread,alignment,bounds --param=tsan-instrument-func-entry-exit=0)
   endif()

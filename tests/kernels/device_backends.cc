@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Our kernels on the emulator, once per thread order, or on a GPU: the programs that link one or the other.
+#include <memory>
+#include <utility>
+
+#include "kernels/cuda_device.h"
+#include "kernels/device_ops_cuda.h"
+#include "tests/support/backends.h"
+#include "tests/support/staged_device.h"
+
+#if defined(LOCKSTEP_EMULATED)
+#include "kernels/emu/options.h"
+#endif
+
+namespace lockstep {
+namespace {
+
+// TF32 keeps 11 significant bits, bfloat16 8.
+constexpr double kTf32Rounding = 0x1p-11, kBf16Rounding = 0x1p-8;
+
+struct Entered {
+  std::unique_ptr<Device> device;
+  DeviceContext context;
+  std::unique_ptr<StagedDevice> staged;
+
+  ~Entered() { device->destroy(context.stream); }
+};
+
+std::shared_ptr<void> enter(KernelContext& context, bool tensor_cores, bool bf16) {
+#if defined(LOCKSTEP_EMULATED)
+  constexpr size_t kGuardBytes = 0;
+#else
+  constexpr size_t kGuardBytes = 256;
+#endif
+  auto entered = std::make_shared<Entered>();
+  entered->device = make_cuda_device(0).value();
+  entered->context.device = entered->device.get();
+  entered->context.ops = &cuda_device_ops();
+  entered->context.stream = entered->device->create_stream().value();
+  entered->context.tensor_cores = tensor_cores;
+  entered->context.bf16 = bf16;
+  entered->staged = std::make_unique<StagedDevice>(entered->context, kGuardBytes);
+  context.device = &entered->staged->context();
+  return entered;
+}
+
+// One arithmetic, in each order that a program can choose.
+struct Arithmetic {
+  std::string name;
+  bool tensor_cores = false, bf16 = false;
+  double factor_rounding = 0;
+};
+
+std::vector<BackendCase> in_each_order(const Arithmetic& a) {
+#if defined(LOCKSTEP_EMULATED)
+  const std::pair<const char*, emu::ThreadOrder> orders[] = {{"_ascending", {}},
+                                                             {"_descending", {emu::Order::kDescending}}};
+  std::vector<BackendCase> cases;
+  for (const auto& [name, order] : orders) {
+    const auto enter_in_order = [a, order = order](KernelContext& context) {
+      emu::set_thread_order(order);
+      return enter(context, a.tensor_cores, a.bf16);
+    };
+    cases.push_back({Backend::kCuda, 0, a.name + name, enter_in_order, a.factor_rounding});
+  }
+  return cases;
+#else
+  const auto enter_it = [a](KernelContext& context) { return enter(context, a.tensor_cores, a.bf16); };
+  return {{Backend::kCuda, 0, a.name, enter_it, a.factor_rounding}};
+#endif
+}
+
+}  // namespace
+
+std::vector<BackendCase> backends_under_test() {
+  std::vector<BackendCase> all;
+  for (const Arithmetic& a : {Arithmetic{"cuda"}, Arithmetic{"cuda_tf32", true, false, kTf32Rounding},
+                              Arithmetic{"cuda_bf16", true, true, kBf16Rounding}}) {
+    const std::vector<BackendCase> cases = in_each_order(a);
+    all.insert(all.end(), cases.begin(), cases.end());
+  }
+  return all;
+}
+
+std::vector<BackendCase> same_bits_backends() { return in_each_order({"cuda"}); }
+
+}  // namespace lockstep
