@@ -7,6 +7,8 @@
 #include <chrono>
 #include <mutex>
 
+#include <algorithm>
+
 #include "core/base/file.h"
 #include "core/base/host_info.h"
 #include "io/histogram.h"
@@ -47,6 +49,12 @@ proto::Event new_event(int64_t step) {
   return event;
 }
 
+absl::StatusOr<bool> holds_event_files(const std::string& directory) {
+  LOCKSTEP_ASSIGN_OR_RETURN(const auto names, list_directory(directory));
+  return std::any_of(names.begin(), names.end(),
+                     [](const std::string& name) { return name.find(".tfevents.") != std::string::npos; });
+}
+
 }  // namespace
 
 struct EventWriter::State {
@@ -74,6 +82,7 @@ EventWriter::~EventWriter() = default;
 absl::StatusOr<std::unique_ptr<EventWriter>> EventWriter::open(const std::string& directory,
                                                                const EventWriterOptions& options) {
   LOCKSTEP_RETURN_IF_ERROR(make_directories(directory));
+  LOCKSTEP_ASSIGN_OR_RETURN(const bool continues, holds_event_files(directory));
   auto state = std::make_unique<State>();
   LOCKSTEP_ASSIGN_OR_RETURN(NewFile created, create_event_file(directory));
   state->path = std::move(created.path);
@@ -82,7 +91,7 @@ absl::StatusOr<std::unique_ptr<EventWriter>> EventWriter::open(const std::string
   proto::Event version = new_event(0);
   version.set_file_version("brain.Event:2");
   LOCKSTEP_RETURN_IF_ERROR(state->write(version));
-  if (options.resume_step > 0) {
+  if (options.resume_step > 0 || continues) {
     proto::Event start = new_event(options.resume_step + 1);
     start.mutable_session_log()->set_status(proto::SessionLog::START);
     LOCKSTEP_RETURN_IF_ERROR(state->write(start));

@@ -15,8 +15,9 @@
 namespace lockstep {
 
 struct EventWriterOptions {
-  // Step of the checkpoint this run continues from. If > 0, a session START event at the step after it makes
-  // TensorBoard drop the points beyond it that a killed run has left; those up to it stay.
+  // Step of the checkpoint this run continues from. If > 0, or if the directory holds event files already (of a run
+  // that was killed before its first checkpoint), a session START event at the step after it makes TensorBoard drop the
+  // points beyond it that the earlier run has left; those up to it stay.
   int64_t resume_step = 0;
 };
 

@@ -2,6 +2,7 @@
 #include "core/base/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -204,6 +205,18 @@ absl::Status AtomicFile::commit() {
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) return os_error("rename the temporary file to", path_);
   file_.reset();
   return sync_directory(directory_name(path_));
+}
+
+absl::StatusOr<DirectoryLock> DirectoryLock::acquire(const std::string& directory) {
+  DirectoryLock lock;
+  lock.fd_ = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock.fd_ < 0) return os_error("open the directory", directory);
+  if (::flock(lock.fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return lock;
+  return absl::FailedPreconditionError(fmt::format("{} is in use by another process", directory));
+}
+
+DirectoryLock::~DirectoryLock() {
+  if (fd_ >= 0) ::close(fd_);
 }
 
 absl::Status write_file_atomic(const std::string& path, std::string_view contents) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/base/status.h"
@@ -59,6 +60,25 @@ class AtomicFile {
   AtomicFile() = default;
   std::string path_, temporary_;
   std::unique_ptr<WritableFile> file_;
+};
+
+// Keeps other processes on this host (and, where the file system passes locks on, on others) out of a directory, by an
+// advisory lock that dies with the process. Move-only.
+class DirectoryLock {
+ public:
+  // FailedPrecondition when another process holds it. The directory must exist. On a file system without locks the
+  // result holds nothing.
+  static absl::StatusOr<DirectoryLock> acquire(const std::string& directory);
+  DirectoryLock() = default;
+  DirectoryLock(DirectoryLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  DirectoryLock& operator=(DirectoryLock&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~DirectoryLock();
+
+ private:
+  int fd_ = -1;
 };
 
 absl::Status write_file_atomic(const std::string& path, std::string_view contents);

@@ -31,6 +31,13 @@ absl::Status trim_metrics_file(const std::string& path, int64_t resume_step) {
   return write_file_atomic(path, lines_until(text, resume_step));
 }
 
+// Opened for each line: some tens of microseconds every hundred steps, and a reader may truncate or move the file.
+absl::Status append_line(const std::string& path, const std::string& line) {
+  LOCKSTEP_ASSIGN_OR_RETURN(const auto file, WritableFile::create(path, /*append_mode=*/true));
+  LOCKSTEP_RETURN_IF_ERROR(file->append(line + "\n"));
+  return file->close();
+}
+
 }  // namespace
 
 std::string saving_dict_line(int64_t step, const EvalResult& result) {
@@ -122,11 +129,10 @@ void Metrics::progress(const Progress& p) {
 }
 
 void Metrics::append_json(const std::string& line) {
-  // Opened for each line: some tens of microseconds every hundred steps, and a reader may truncate or move the file.
-  auto file = WritableFile::create(jsonl_path_, /*append_mode=*/true);
-  if (!file.ok()) return report(file.status());
-  report((*file)->append(line + "\n"));
-  report((*file)->close());
+  if (jsonl_failed_) return;
+  const absl::Status status = append_line(jsonl_path_, line);
+  jsonl_failed_ = !status.ok();
+  report(annotate(status, "metrics.jsonl (no more lines are written to it)"));
 }
 
 void Metrics::report(const absl::Status& status) {

@@ -57,6 +57,7 @@ class Metrics {
   void report(const absl::Status& status);
 
   std::string jsonl_path_;
+  bool jsonl_failed_ = false;
   std::unique_ptr<EventWriter> train_events_, eval_events_;
   double last_progress_s_ = 0;
 };

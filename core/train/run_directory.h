@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The text files that --output_dir holds beside checkpoints: config.yaml (the resolved configuration) and model.yaml
-// (the network with every default written out).
+// The text files that --output_dir holds beside checkpoints: config.yaml (the resolved configuration), model.yaml (the
+// network with every default written out) and data.yaml (the size of the training set, on which its order depends).
 #pragma once
 
 #include <string>
@@ -13,9 +13,9 @@ namespace lockstep {
 
 // An error when `output_dir` holds checkpoints of a run whose arithmetic this configuration would not continue: lists
 // every difference, saved and now. OK when it holds none.
-absl::Status check_continues_run(const TrainConfig& config, const ModelConfig& model);
+absl::Status check_continues_run(const TrainConfig& config, const ModelConfig& model, int64_t train_examples);
 
-// Writes config.yaml and model.yaml.
-absl::Status write_run_files(const TrainConfig& config, const ModelConfig& model);
+// Writes the three files.
+absl::Status write_run_files(const TrainConfig& config, const ModelConfig& model, int64_t train_examples);
 
 }  // namespace lockstep

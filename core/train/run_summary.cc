@@ -41,6 +41,13 @@ std::string to_json(const RunSummary& s) {
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
+bool holds_summary_of(const std::string& output_dir, const std::string& weights_sha256) {
+  const auto text = read_file(join_path(output_dir, "run.json"));
+  if (!text.ok()) return false;
+  const auto json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  return json.is_object() && json.contains("weights_sha256") && json["weights_sha256"] == weights_sha256;
+}
+
 absl::Status write_run_summary(const RunSummary& summary) {
   return write_file_atomic(join_path(summary.config.output_dir, "run.json"), to_json(summary));
 }

@@ -30,6 +30,8 @@ struct RunSummary {
 };
 
 std::string to_json(const RunSummary& summary);
+// Whether <output_dir>/run.json tells of a run that ended with these weights.
+bool holds_summary_of(const std::string& output_dir, const std::string& weights_sha256);
 // Writes <output_dir>/run.json, whole or not at all.
 absl::Status write_run_summary(const RunSummary& summary);
 

@@ -72,7 +72,7 @@ std::vector<TrainOption> make_options() {
        "slices",
        "slices of the global batch, a power of two; most ranks",
        1,
-       1024,
+       256,
        {},
        kArithmetic},
       {"save_checkpoints_secs", &C::save_checkpoints_secs, "seconds", "between checkpoints with evaluation; 0: off"},

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/base/file.h"
 #include "core/base/host_info.h"
 #include "core/base/sha256.h"
@@ -51,12 +53,18 @@ absl::Status open_data(Communicator& communicator, TrainSetup* setup) {
   return absl::OkStatus();
 }
 
-// All of what determines the result; paths and thread counts may differ between ranks.
-std::string arithmetic_text(const TrainSetup& setup) {
+// Settings that may differ between ranks: where things are, and what a rank's host can do.
+bool may_differ(std::string_view option) {
+  constexpr std::string_view kLocal[] = {"data_dir", "output_dir", "model", "threads", "dataset_memory_limit"};
+  return std::find(std::begin(kLocal), std::end(kLocal), option) != std::end(kLocal);
+}
+
+// What all ranks must share: the arithmetic, and whatever decides when they meet.
+std::string shared_settings(const TrainSetup& setup) {
   std::string text = to_yaml(setup.model_config) +
-                     fmt::format("train_steps={} examples={}", setup.config.train_steps, setup.train_data->size());
+                     fmt::format("examples={} test_examples={}", setup.train_data->size(), setup.test_data->size());
   for (const TrainOption& option : train_options()) {
-    if (option.changes_arithmetic) text += fmt::format(" {}={}", option.name, option_text(setup.config, option));
+    if (!may_differ(option.name)) text += fmt::format(" {}={}", option.name, option_text(setup.config, option));
   }
   return text;
 }
@@ -69,7 +77,7 @@ absl::StatusOr<std::unique_ptr<TrainSetup>> set_up_training(Communicator& commun
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator, load_network(setup.get())));
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator, open_data(communicator, setup.get())));
   LOCKSTEP_RETURN_IF_ERROR(
-      check_same_on_all_ranks(communicator, "configuration or data", sha256_hex(arithmetic_text(*setup))));
+      check_same_on_all_ranks(communicator, "configuration or data", sha256_hex(shared_settings(*setup))));
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator, check_memory(setup->network, config, communicator.size(),
                                                             communicator.local_size(), available_memory_bytes())));
   LOCKSTEP_ASSIGN_OR_RETURN(const int share, threads_for_rank(communicator));

@@ -41,8 +41,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::create(Communicator& communica
 
 absl::Status Trainer::start() {
   TrainSetup& setup = *setup_;
-  LOCKSTEP_RETURN_IF_ERROR(
-      agree(communicator_, is_rank_0() ? check_continues_run(config_, setup.model_config) : absl::OkStatus()));
+  LOCKSTEP_RETURN_IF_ERROR(agree(communicator_, is_rank_0() ? enter_directory() : absl::OkStatus()));
   LOCKSTEP_ASSIGN_OR_RETURN(step_,
                             TrainStep::create(communicator_, setup.network, config_, setup.kernel,
                                               model_capacity(config_, communicator_.rank(), communicator_.size())));
@@ -52,7 +51,7 @@ absl::Status Trainer::start() {
   first_step_ = reported_step_ = step_->next_step();
   absl::Status status;
   if (is_rank_0()) {
-    status = write_run_files(config_, setup.model_config);
+    status = write_run_files(config_, setup.model_config, setup.train_data->size());
     auto metrics = Metrics::open(config_.output_dir, first_step_);
     if (status.ok()) status = metrics.status();
     if (metrics.ok()) metrics_ = *std::move(metrics);
@@ -69,6 +68,12 @@ absl::Status Trainer::start() {
                                                .seed = static_cast<uint64_t>(config_.seed),
                                                .shuffle = config_.shuffle});
   return communicator_.barrier("start of training");
+}
+
+absl::Status Trainer::enter_directory() {
+  LOCKSTEP_RETURN_IF_ERROR(make_directories(config_.output_dir));
+  LOCKSTEP_ASSIGN_OR_RETURN(directory_lock_, DirectoryLock::acquire(config_.output_dir));
+  return check_continues_run(config_, setup_->model_config, setup_->train_data->size());
 }
 
 void Trainer::log_start(const std::string& resumed_prefix) const {
@@ -170,13 +175,19 @@ absl::Status Trainer::save_checkpoint() {
                                  weights_sha256(setup_->network.params(), step_->weights()));
 }
 
-// A step whose gradient overflowed shows in the next step's loss; a checkpoint in between must not keep it.
-absl::Status Trainer::check_weights() const {
-  for (const Param& param : setup_->network.params().params()) {
-    const float* weights = step_->weights() + param.offset;
-    if (std::all_of(weights, weights + param.size, [](float w) { return std::isfinite(w); })) continue;
-    return absl::OutOfRangeError(fmt::format("non-finite weights in {} after step {} on rank {}; nothing was saved",
-                                             param.name, step_->next_step(), communicator_.rank()));
+// A step whose gradient overflowed shows in the next step's loss; a checkpoint in between must not keep it. (Of the
+// moments a rank sees its own shards; those of others it holds as they were at the start.)
+absl::Status Trainer::check_weights() {
+  const std::pair<const char*, const float*> buffers[] = {{"weights", step_->weights()},
+                                                          {"first moments", step_->first_moment().data()},
+                                                          {"second moments", step_->second_moment().data()}};
+  for (const auto& [what, flat] : buffers) {
+    for (const Param& param : setup_->network.params().params()) {
+      const float* values = flat + param.offset;
+      if (std::all_of(values, values + param.size, [](float x) { return std::isfinite(x); })) continue;
+      return absl::OutOfRangeError(fmt::format("non-finite {} in {} after step {} on rank {}; nothing was saved", what,
+                                               param.name, step_->next_step(), communicator_.rank()));
+    }
   }
   return absl::OkStatus();
 }
@@ -188,7 +199,8 @@ absl::Status Trainer::run_evaluation() {
   LOCKSTEP_ASSIGN_OR_RETURN(last_evaluation_, evaluate(communicator_, setup_->kernel, step_->model(), step_->weights(),
                                                        *setup_->test_data, options));
   if (metrics_) metrics_->evaluation(step_->next_step(), last_evaluation_, *setup_->test_data);
-  return absl::OkStatus();
+  if (std::isfinite(last_evaluation_.loss)) return absl::OkStatus();
+  return absl::OutOfRangeError(fmt::format("non-finite loss on the test set at step {}", step_->next_step()));
 }
 
 absl::Status Trainer::leave_early() {
@@ -233,7 +245,10 @@ absl::Status Trainer::write_summary() {
     summary.peak_memory_bytes = std::max(summary.peak_memory_bytes, rank.peak_memory_bytes);
   }
   summary.weights_sha256 = weights_sha256(setup_->network.params(), step_->weights());
-  LOCKSTEP_RETURN_IF_ERROR(agree(communicator_, is_rank_0() ? write_run_summary(summary) : absl::OkStatus()));
+  // Nothing was left to train: the figures of the run that trained it are worth more than those of a glance at it.
+  const bool keep = steps == first_step_ && holds_summary_of(config_.output_dir, summary.weights_sha256);
+  LOCKSTEP_RETURN_IF_ERROR(agree(communicator_, is_rank_0() && !keep ? write_run_summary(summary) : absl::OkStatus()));
+  if (keep) LOG_INFO("all {} steps were done before; run.json stays as it is", steps);
   LOG_INFO("finished: steps={} images_per_s={:.0f} train_seconds={:.1f} accuracy={:.4f} weights_sha256={}", steps,
            summary.images_per_s, train_s, summary.accuracy, summary.weights_sha256);
   return absl::OkStatus();

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/train/metrics.h"
 #include "core/train/run_clock.h"
@@ -32,12 +33,13 @@ class Trainer {
 
   bool is_rank_0() const { return communicator_.rank() == 0; }
   absl::Status start();
+  absl::Status enter_directory();
   void log_start(const std::string& resumed_prefix) const;
   absl::Status train_one_step();
   uint32_t vote() const;
   absl::Status report_step();
   absl::Status save_checkpoint();
-  absl::Status check_weights() const;
+  absl::Status check_weights();
   absl::Status run_evaluation();
   absl::Status leave_early();
   absl::Status finish();
@@ -53,6 +55,7 @@ class Trainer {
   std::unique_ptr<Metrics> metrics_;  // rank 0
   std::unique_ptr<BatchSource> stream_;
   UsageSampler usage_;
+  DirectoryLock directory_lock_;  // rank 0: two runs in one directory would mix their checkpoints
   RunClock clock_;
   EvalResult last_evaluation_;
 

@@ -6,12 +6,16 @@
 #include <filesystem>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/base/file.h"
 #include "core/train/agree.h"
 #include "core/train/trainer.h"
+#include "io/proto/event.pb.h"
+#include "io/tfrecord.h"
 #include "tests/io/io_fixtures.h"
 #include "tests/mpi/thread_ranks.h"
+#include "tests/support/backends.h"
 #include "tests/support/tmp_dir.h"
 
 namespace lockstep {
@@ -78,6 +82,24 @@ class TrainRun : public testing::Test {
   TrainConfig config_;
 };
 
+// Every tag of every summary in the event files of a directory.
+std::multiset<std::string> tags_of(const std::string& directory) {
+  std::multiset<std::string> tags;
+  const std::vector<std::string> names = list_directory(directory).value();
+  for (const std::string& name : names) {
+    if (name.find(".tfevents.") == std::string::npos) continue;
+    auto reader = TfRecordReader::open(join_path(directory, name));
+    LOCKSTEP_CHECK(reader.ok());
+    std::string_view record;
+    while ((*reader)->next(&record).value()) {
+      proto::Event event;
+      LOCKSTEP_CHECK(event.ParseFromArray(record.data(), static_cast<int>(record.size())));
+      for (const auto& value : event.summary().value()) tags.insert(value.tag());
+    }
+  }
+  return tags;
+}
+
 TEST_F(TrainRun, WeightsAreTheSameForEveryRankAndThreadCount) {
   const std::string sha = trained_sha();
   ASSERT_EQ(sha.size(), 64u);
@@ -111,6 +133,23 @@ TEST_F(TrainRun, ResumedRunEqualsTheUndisturbedOneOnAnotherNumberOfRanks) {
   EXPECT_EQ(run_json()["resumed_from"], 5);
 }
 
+TEST_F(TrainRun, FinishedRunKeepsItsSummary) {
+  trained_sha();
+  const std::string before = *read_file(file("run.json"));
+  ASSERT_TRUE(run(config_, 2).ok());
+  EXPECT_EQ(*read_file(file("run.json")), before);
+}
+
+TEST_F(TrainRun, WeightsAreTheSameForEveryInstructionSetWithFusedMultiplyAdd) {
+  std::string sha;
+  for (const BackendCase& backend : simd_backends()) {
+    if (backend.name != "simd_AVX2" && !backend.name.starts_with("simd_AVX3")) continue;
+    const ScopedBackend scope(backend);
+    if (sha.empty()) sha = trained_sha(2);
+    EXPECT_EQ(trained_sha(1), sha) << backend.name;
+  }
+}
+
 TEST_F(TrainRun, FinishedRunIsOnlyEvaluatedAgain) {
   const std::string sha = trained_sha();
   ASSERT_TRUE(remove_file(file("run.json")).ok());
@@ -126,6 +165,21 @@ TEST_F(TrainRun, ResumeWithOtherArithmeticIsRefused) {
   const absl::Status status = run(config_, 2);
   EXPECT_TRUE(is_agreed(status));
   EXPECT_THAT(message_of(status), HasSubstr("learning_rate: 0.01 in the saved run, 0.02 now"));
+}
+
+TEST_F(TrainRun, ResumeWithOtherDataIsRefused) {
+  trained_sha();
+  config_.train_steps = 20;
+  write_idx_directory(config_.data_dir, 91, 37, /*gzip=*/false);
+  EXPECT_THAT(message_of(run(config_)),
+              HasSubstr("data: `train_examples: 90` in the saved run, `train_examples: 91` now"));
+}
+
+TEST_F(TrainRun, SecondRunInOneDirectoryIsRefused) {
+  ASSERT_TRUE(make_directories(config_.output_dir).ok());
+  const auto lock = DirectoryLock::acquire(config_.output_dir);
+  ASSERT_TRUE(lock.ok());
+  EXPECT_THAT(message_of(run(config_, 2)), HasSubstr("is in use by another process"));
 }
 
 TEST_F(TrainRun, DamagedNewestCheckpointFallsBackToTheOneBefore) {
@@ -206,6 +260,25 @@ TEST_F(TrainRun, LeavesEverythingThatTheDesignNames) {
   EXPECT_EQ(run["ranks"], 2);
   EXPECT_EQ(run["examples"], 12 * 21);
   EXPECT_EQ(run["config"]["train_batch_size"], 21);
+}
+
+TEST_F(TrainRun, TellsTensorBoardEverything) {
+  trained_sha(2);
+  const auto tags = tags_of(config_.output_dir), eval_tags = tags_of(file("eval"));
+  for (const char* tag : {"OptimizeLoss", "loss", "global_step/sec", "images_per_sec", "learning_rate"}) {
+    EXPECT_EQ(tags.count(tag), 3u) << tag;  // at steps 4, 8 and 12
+  }
+  for (const char* rank : {"rank_0/", "rank_1/"}) {
+    for (const char* tag : {"cpu_percent", "resident_memory_bytes", "communication_seconds"}) {
+      EXPECT_EQ(tags.count(std::string(rank) + tag), 3u) << rank << tag;
+    }
+  }
+  for (const char* variable : {"conv2d/kernel", "conv2d/bias", "dense/kernel", "dense_1/bias"}) {
+    EXPECT_EQ(tags.count(variable), 1u) << variable;
+  }
+  EXPECT_EQ(eval_tags.count("accuracy"), 1u);
+  EXPECT_EQ(eval_tags.count("loss"), 1u);
+  EXPECT_THAT(eval_tags, testing::Contains(testing::MatchesRegex("mistakes/0_true_[0-9]+_predicted_[0-9]+")));
 }
 
 TEST_F(TrainRun, MetricsOfAKilledRunBeyondItsCheckpointAreDropped) {

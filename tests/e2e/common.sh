@@ -74,3 +74,8 @@ reached() {
 
 expect_equal() { [[ -n $1 && $1 == "$2" ]] || fail "$3: expected $1, got $2"; }
 expect_log() { grep -qF -- "$1" "$work/log" || fail "the log does not say: $1"; }
+
+expect_accuracy() {  # DIRECTORY AT_LEAST
+  awk -v got="$(field "$1" accuracy)" -v want="$2" 'BEGIN { exit !(got >= want) }' ||
+    fail "accuracy $(field "$1" accuracy) of $1 is below $2"
+}

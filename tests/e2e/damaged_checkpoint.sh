@@ -26,3 +26,4 @@ launch 1 "${flags[@]}" --output_dir "$run"
 status=0
 timeout "$deadline_s" "${command[@]}" >"$work/log" 2>&1 || status=$?
 expect_equal 1 "$status" "exit code without a sound checkpoint"
+expect_log "none of its"

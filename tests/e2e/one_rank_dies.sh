@@ -16,6 +16,7 @@ kill -KILL "$victim"
 status=0
 wait "$job" || status=$?
 [[ $status != 0 ]] || fail "the job claims success"
+grep -qE 'rank [0-2] on [^ ]+ is gone: its process [0-9]+ has ended' "$work/log" || fail "the log names no rank, host and reason"
 ((SECONDS - begin <= 10)) || fail "the job took $((SECONDS - begin)) s to end"
 train 2 "${flags[@]}" --output_dir "$run"
 expect_equal "$(sha "$work/undisturbed")" "$(sha "$run")" "weights_sha256 after the loss of a rank"

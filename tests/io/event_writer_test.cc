@@ -94,6 +94,15 @@ TEST(EventWriter, AResumedRunGetsItsOwnFileAndAStartEvent) {
   EXPECT_THAT(list_directory(dir.path()).value(), SizeIs(3));
 }
 
+TEST(EventWriter, ARunThatStartsOverDropsThePointsOfTheOneBefore) {
+  const TmpDir dir;
+  ASSERT_EQ(events_in(writer_in(dir.path())->path()).size(), 1u);
+  const auto events = events_in(writer_in(dir.path())->path());
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[1].session_log().status(), proto::SessionLog::START);
+  EXPECT_EQ(events[1].step(), 1);
+}
+
 TEST(EventWriter, AHistogramHoldsTheStatisticsOfItsValues) {
   const TmpDir dir;
   const auto writer = writer_in(dir.path());
