@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernels that use what device code may use, one piece each, for tests against plain arithmetic. Pointers are device
+// memory.
+#pragma once
+
+#include <cstdint>
+
+#include "core/base/device.h"
+#include "core/base/status.h"
+
+namespace lockstep::sound {
+
+// c (16 x 8) = a (16 x K) * b (K x 8) by one tensor-core instruction: K = 8 in TF32, K = 16 in bfloat16.
+absl::Status multiply_tf32(DeviceStream stream, const float* a, const float* b, float* c);
+absl::Status multiply_bf16(DeviceStream stream, const float* a, const float* b, float* c);
+// Each lane's registers of four 8 x 8 matrices of 16-bit elements: (32 lanes, 4).
+absl::Status load_matrices(DeviceStream stream, const uint16_t* matrices, bool transposed, uint32_t* registers);
+// What 64 lanes get from __shfl_sync, _up, _down and _xor with `argument` and `width`: (4, 64).
+absl::Status shuffles(DeviceStream stream, int argument, int width, int* y);
+// __ballot, __any, __all and __syncthreads_count, _and, _or of x[t] over 64 threads: (6, 64).
+absl::Status votes(DeviceStream stream, const int* x, int* y);
+// Sum and maximum over a block of `threads`, by every thread: (2, threads).
+absl::Status reductions(DeviceStream stream, const float* x, unsigned threads, float* y);
+// y[i] = the global number of block i / 32 and thread i % 32 of a three-dimensional grid of 2 x 3 x 2 blocks of
+// 4 x 2 x 4 threads.
+absl::Status numbers(DeviceStream stream, int* y);
+// x[i] += value, for 64 blocks of 32.
+absl::Status add(DeviceStream stream, float* x, float value);
+// One atomic addition of 1 by each of 96 threads.
+absl::Status count(DeviceStream stream, unsigned* x);
+
+}  // namespace lockstep::sound
