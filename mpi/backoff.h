@@ -9,6 +9,8 @@
 #include <chrono>
 #include <thread>
 
+#include "core/base/relax.h"
+
 namespace lockstep {
 
 class Backoff {
@@ -34,14 +36,6 @@ class Backoff {
   bool patient() const { return patient_; }
 
  private:
-  static void relax() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-  }
-
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::chrono::microseconds sleep_ = kFirstSleep;
   unsigned pauses_ = 0;

@@ -9,6 +9,7 @@
 
 #include "core/base/check.h"
 #include "core/base/flush_denormals.h"
+#include "core/base/relax.h"
 
 namespace lockstep {
 namespace {
@@ -17,8 +18,6 @@ namespace {
 // sleeping in between would cost a wake-up (about 50 us) per layer. Yielding keeps oversubscribed hosts responsive.
 constexpr int kSpins = 2000;
 constexpr int kYieldEvery = 64;
-
-inline void cpu_relax() { __builtin_ia32_pause(); }
 
 }  // namespace
 
@@ -66,7 +65,7 @@ void ThreadPool::worker(int thread) {
   uint64_t seen = 0;
   for (;;) {
     for (int spin = 0; spin < kSpins && s.generation.load(std::memory_order_acquire) == seen; ++spin) {
-      spin % kYieldEvery == kYieldEvery - 1 ? std::this_thread::yield() : cpu_relax();
+      spin % kYieldEvery == kYieldEvery - 1 ? std::this_thread::yield() : relax();
     }
     if (s.generation.load(std::memory_order_acquire) == seen) {
       std::unique_lock lock(s.mutex);
@@ -101,7 +100,7 @@ void ThreadPool::parallel_for(int64_t count, absl::FunctionRef<void(int64_t, int
   run_tasks(0);
   // Workers may still be in their last task; the loop's variables live on this stack frame, so wait for all to leave.
   for (int spin = 0; s.busy.load(std::memory_order_acquire) != 0; ++spin) {
-    spin % kYieldEvery == kYieldEvery - 1 ? std::this_thread::yield() : cpu_relax();
+    spin % kYieldEvery == kYieldEvery - 1 ? std::this_thread::yield() : relax();
   }
 }
 
