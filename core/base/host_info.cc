@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/base/host_info.h"
 
+#include <fmt/format.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -14,8 +15,10 @@
 namespace lockstep {
 namespace {
 
+constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
+
 // The value in bytes of a "Name:  123 kB" line, or -1.
-int64_t kb_field(const char* path, const std::string& name) {
+int64_t kb_field(const std::string& path, const std::string& name) {
   std::ifstream in(path);
   for (std::string line; std::getline(in, line);) {
     if (line.compare(0, name.size() + 1, name + ":") != 0) continue;
@@ -33,15 +36,57 @@ int64_t number_in(const std::string& path) {
   return in >> value ? value : -1;
 }
 
-int64_t cgroup_memory_left() {
-  for (const auto& [limit_path, used_path] :
-       {std::pair{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-        std::pair{"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}}) {
-    const int64_t limit = number_in(limit_path);
-    const int64_t used = number_in(used_path);
-    if (limit > 0 && used >= 0) return std::max<int64_t>(0, limit - used);
+// The value of a "name 123" line, or 0.
+int64_t stat_field(const std::string& path, const std::string& name) {
+  std::ifstream in(path);
+  int64_t value = 0;
+  for (std::string key; in >> key >> value;) {
+    if (key == name) return value;
   }
-  return std::numeric_limits<int64_t>::max();
+  return 0;
+}
+
+// One version of control groups: where its groups are, and what its files are called.
+struct CgroupVersion {
+  std::string mount, group;
+  const char *limit, *used, *active_file, *inactive_file;
+};
+
+// What the group's limit leaves. Pages that cache files count as used, but the kernel drops them before it lets an
+// allocation fail: they are free in all but name, and after reading a large data set they are most of what is used.
+int64_t left_in_group(const CgroupVersion& version, const std::string& directory) {
+  const int64_t limit = number_in(directory + version.limit), used = number_in(directory + version.used);
+  if (limit < 0 || used < 0) return kUnlimited;
+  const std::string stat = directory + "/memory.stat";
+  const int64_t cached = stat_field(stat, version.active_file) + stat_field(stat, version.inactive_file);
+  return std::clamp<int64_t>(limit - used + cached, 0, limit);
+}
+
+// A group's limit holds for all groups inside it: the smallest one up to the root counts. In a container the path may
+// be that of the host, of which only the root is to be seen here; groups that are not are passed over.
+int64_t left_up_to_root(const CgroupVersion& version) {
+  int64_t left = left_in_group(version, version.mount);
+  for (std::string group = version.group; group.size() > 1; group.resize(group.rfind('/'))) {
+    left = std::min(left, left_in_group(version, version.mount + group));
+  }
+  return left;
+}
+
+// Lines "0::/group" (version 2) and "9:cpu,memory:/group" (version 1).
+int64_t cgroup_memory_left(const std::string& root) {
+  const std::string mounts = root + "/sys/fs/cgroup";
+  CgroupVersion two{mounts, "/", "/memory.max", "/memory.current", "active_file", "inactive_file"};
+  CgroupVersion one{mounts + "/memory",   "/", "/memory.limit_in_bytes", "/memory.usage_in_bytes", "total_active_file",
+                    "total_inactive_file"};
+  std::ifstream in(root + "/proc/self/cgroup");
+  for (std::string line; std::getline(in, line);) {
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (second == std::string::npos || line.compare(second + 1, 1, "/") != 0) continue;
+    const std::string controllers = fmt::format(",{},", line.substr(first + 1, second - first - 1));
+    if (controllers == ",,") two.group = line.substr(second + 1);
+    if (controllers.find(",memory,") != std::string::npos) one.group = line.substr(second + 1);
+  }
+  return std::min(left_up_to_root(two), left_up_to_root(one));
 }
 
 }  // namespace
@@ -59,9 +104,9 @@ int available_cores() {
   return std::max(1, CPU_COUNT(&set));
 }
 
-int64_t available_memory_bytes() {
-  const int64_t available = kb_field("/proc/meminfo", "MemAvailable");
-  return std::min(available < 0 ? std::numeric_limits<int64_t>::max() : available, cgroup_memory_left());
+int64_t available_memory_bytes(const std::string& root) {
+  const int64_t available = kb_field(root + "/proc/meminfo", "MemAvailable");
+  return std::min(available < 0 ? kUnlimited : available, cgroup_memory_left(root));
 }
 
 int64_t resident_memory_bytes() { return std::max<int64_t>(0, kb_field("/proc/self/status", "VmRSS")); }
