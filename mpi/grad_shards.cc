@@ -51,6 +51,21 @@ Bucket shard_range(const Bucket& bucket, int rank, int ranks) {
   return {first, last - first};
 }
 
+int GradPlan::foreign_subtrees() const {
+  size_t count = 0;
+  for (int other = 0; other < ranks; ++other)
+    if (other != rank) count += subtrees_of(other).size();
+  return static_cast<int>(count);
+}
+
+int64_t GradPlan::term_stride(int bucket) const { return round_up(my_shard(bucket).size); }
+
+int64_t GradPlan::foreign_floats() const {
+  int64_t floats = 0;
+  for (int bucket = 0; bucket < bucket_count(); ++bucket) floats += term_stride(bucket) * foreign_subtrees();
+  return floats;
+}
+
 absl::StatusOr<GradPlan> make_grad_plan(int rank, int ranks, int slices, int64_t parameters,
                                         std::vector<Bucket> buckets) {
   LOCKSTEP_RETURN_IF_ERROR(check_slices(ranks, slices));

@@ -32,6 +32,12 @@ struct GradPlan {
   Bucket my_shard(int bucket) const { return shard(bucket, rank); }
   const std::vector<int>& subtrees_of(int of_rank) const { return subtrees[static_cast<size_t>(of_rank)]; }
   int64_t gradient_floats(int of_rank) const { return stride * static_cast<int64_t>(subtrees_of(of_rank).size()); }
+
+  // Of transports that receive the partial sums of the others for this rank's shards: how many there are, the floats
+  // from one to the next within a bucket (whole cache lines, so that each starts aligned), and all of them together.
+  int foreign_subtrees() const;
+  int64_t term_stride(int bucket) const;
+  int64_t foreign_floats() const;
 };
 
 // Errors: InvalidArgument when the buckets do not tile [0, parameters), slices is no power of two or below `ranks`.

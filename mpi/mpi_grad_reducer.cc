@@ -103,26 +103,6 @@ class MpiGradReducer : public GradReducer {
   int64_t bytes_moved_ = 0;
 };
 
-// Partial sums that ranks other than mine hold.
-int foreign_subtrees(const GradPlan& plan) {
-  size_t count = 0;
-  for (int rank = 0; rank < plan.ranks; ++rank)
-    if (rank != plan.rank) count += plan.subtrees_of(rank).size();
-  return static_cast<int>(count);
-}
-
-// Room for one received partial sum: whole cache lines, so that every term starts aligned.
-int64_t term_stride(const GradPlan& plan, int bucket) {
-  return (plan.my_shard(bucket).size + kShardGranule - 1) / kShardGranule * kShardGranule;
-}
-
-int64_t foreign_floats(const GradPlan& plan) {
-  int64_t floats = 0;
-  for (int bucket = 0; bucket < plan.bucket_count(); ++bucket)
-    floats += term_stride(plan, bucket) * foreign_subtrees(plan);
-  return floats;
-}
-
 int most_subtrees(const GradPlan& plan) {
   size_t most = 0;
   for (const auto& sizes : plan.subtrees) most = std::max(most, sizes.size());
@@ -145,7 +125,7 @@ MpiGradReducer::MpiGradReducer(Communicator& communicator, GradPlan plan, PageBu
   int64_t at = 0;
   for (int bucket = 0; bucket < plan_.bucket_count(); ++bucket) {
     foreign_offset_.push_back(at);
-    at += term_stride(plan_, bucket) * foreign_subtrees(plan_);
+    at += plan_.term_stride(bucket) * plan_.foreign_subtrees();
   }
 }
 
@@ -212,7 +192,7 @@ absl::Status MpiGradReducer::receive_terms(int bucket) {
   float* term = foreign_terms_.data() + foreign_offset_[static_cast<size_t>(bucket)];
   for (int rank = 0; rank < plan_.ranks; ++rank) {
     if (rank == plan_.rank) continue;
-    for (size_t t = 0; t < plan_.subtrees_of(rank).size(); ++t, term += term_stride(plan_, bucket))
+    for (size_t t = 0; t < plan_.subtrees_of(rank).size(); ++t, term += plan_.term_stride(bucket))
       LOCKSTEP_RETURN_IF_ERROR(
           receive(rank, tag(bucket, static_cast<int>(t)), term, bytes, &transfers(bucket).term_receives));
   }
@@ -272,7 +252,7 @@ Shard MpiGradReducer::shard_terms(int bucket) const {
     for (const int slices : plan_.subtrees_of(rank)) {
       const bool mine = rank == plan_.rank;
       shard.terms.push_back({mine ? own_term : foreign_term, slices});
-      (mine ? own_term : foreign_term) += mine ? plan_.stride : term_stride(plan_, bucket);
+      (mine ? own_term : foreign_term) += mine ? plan_.stride : plan_.term_stride(bucket);
     }
   return shard;
 }
@@ -341,7 +321,7 @@ absl::StatusOr<std::unique_ptr<GradReducer>> make_mpi_grad_reducer(Communicator&
     return absl::InvalidArgumentError(fmt::format("{} buckets are too many for messages", plan.bucket_count()));
   LOCKSTEP_ASSIGN_OR_RETURN(PageBuffer weights, PageBuffer::allocate(plan.stride));
   LOCKSTEP_ASSIGN_OR_RETURN(PageBuffer gradients, PageBuffer::allocate(plan.gradient_floats(plan.rank)));
-  LOCKSTEP_ASSIGN_OR_RETURN(PageBuffer foreign, PageBuffer::allocate(foreign_floats(plan)));
+  LOCKSTEP_ASSIGN_OR_RETURN(PageBuffer foreign, PageBuffer::allocate(plan.foreign_floats()));
   return std::make_unique<MpiGradReducer>(communicator, std::move(plan), std::move(weights), std::move(gradients),
                                           std::move(foreign));
 }

@@ -4,30 +4,54 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "core/base/slice_tree.h"
+#include "core/nn/grad_buckets.h"
 #include "core/nn/model.h"
 #include "core/train/train_step.h"
+#include "mpi/grad_shards.h"
 
 namespace lockstep {
 namespace {
 
 std::string mib(int64_t bytes) { return fmt::format("{:.0f} MiB", static_cast<double>(bytes) / (1 << 20)); }
 
-int64_t host_need(const Network& network, TrainConfig config, int64_t batch, int ranks, int local_ranks) {
-  config.train_batch_size = batch;
-  return plan_memory(network, config, 0, ranks).total() * local_ranks;
+bool sends_messages(const TrainConfig& config, int ranks, int local_ranks) {
+  return config.transport == "mpi" || (config.transport == "auto" && local_ranks < ranks);
+}
+
+struct HostNeed {
+  int64_t bytes = 0;
+  MemoryPlan largest;  // of one rank
+};
+
+HostNeed host_need(const Network& network, const TrainConfig& config, int ranks, int local_ranks) {
+  std::vector<MemoryPlan> plans;
+  for (int rank = 0; rank < ranks; ++rank)
+    plans.push_back(plan_memory(network, config, rank, ranks, sends_messages(config, ranks, local_ranks)));
+  std::sort(plans.begin(), plans.end(), [](const MemoryPlan& a, const MemoryPlan& b) { return a.total() > b.total(); });
+  HostNeed need{.largest = plans.front()};
+  for (int i = 0; i < local_ranks; ++i) need.bytes += plans[static_cast<size_t>(i)].total();
+  return need;
 }
 
 // Largest batch that fits, 0 when not even one example does. Need grows with the batch.
-int64_t largest_batch(const Network& network, const TrainConfig& config, int ranks, int local_ranks,
-                      int64_t available_bytes) {
+int64_t largest_batch(const Network& network, TrainConfig config, int ranks, int local_ranks, int64_t available_bytes) {
   int64_t fits = 0, too_large = config.train_batch_size;
   while (too_large - fits > 1) {
-    const int64_t middle = fits + (too_large - fits) / 2;
-    (host_need(network, config, middle, ranks, local_ranks) <= available_bytes ? fits : too_large) = middle;
+    config.train_batch_size = fits + (too_large - fits) / 2;
+    const bool enough = host_need(network, config, ranks, local_ranks).bytes <= available_bytes;
+    (enough ? fits : too_large) = config.train_batch_size;
   }
   return fits;
+}
+
+int64_t message_bytes(const Network& network, const TrainConfig& config, int rank, int ranks) {
+  const auto plan = make_grad_plan(rank, ranks, static_cast<int>(config.grad_slices), network.params().buffer_size(),
+                                   make_grad_buckets(network.params(), network.layer_count()).buckets);
+  // More ranks than slices are refused with a message of their own.
+  return plan.ok() ? plan->foreign_floats() * static_cast<int64_t>(sizeof(float)) : 0;
 }
 
 }  // namespace
@@ -38,7 +62,7 @@ int64_t model_capacity(const TrainConfig& config, int rank, int ranks) {
       {TrainStep::local_examples(config, rank, ranks), std::min(config.eval_batch_size, kMaxEvalPass), int64_t{1}});
 }
 
-MemoryPlan plan_memory(const Network& network, const TrainConfig& config, int rank, int ranks) {
+MemoryPlan plan_memory(const Network& network, const TrainConfig& config, int rank, int ranks, bool by_messages) {
   constexpr int64_t kReadAhead = 6;  // the stream's queue, the batch being made and the one in use
   const int64_t flat = network.params().buffer_size() * static_cast<int64_t>(sizeof(float));
   const auto subtrees =
@@ -51,23 +75,24 @@ MemoryPlan plan_memory(const Network& network, const TrainConfig& config, int ra
   plan.activations = Model::memory_bytes(network, model_capacity(config, rank, ranks), ModelUse::kTraining);
   plan.batches = kReadAhead * TrainStep::local_examples(config, rank, ranks) *
                  (network.input().size() + static_cast<int64_t>(sizeof(int32_t)));
+  if (by_messages) plan.messages = message_bytes(network, config, rank, ranks);
   return plan;
 }
 
 absl::Status check_memory(const Network& network, const TrainConfig& config, int ranks, int local_ranks,
                           int64_t available_bytes) {
-  const MemoryPlan plan = plan_memory(network, config, 0, ranks);
-  const int64_t need = plan.total() * local_ranks;
-  if (need <= available_bytes) return absl::OkStatus();
+  const HostNeed need = host_need(network, config, ranks, local_ranks);
+  const MemoryPlan& plan = need.largest;
+  if (need.bytes <= available_bytes) return absl::OkStatus();
   const int64_t batch = largest_batch(network, config, ranks, local_ranks, available_bytes);
   const std::string advice = batch > 0 ? fmt::format("the largest --train_batch_size that fits is {}", batch)
                                        : std::string("not even --train_batch_size=1 fits; the model is too large");
   return absl::ResourceExhaustedError(fmt::format(
-      "training with --train_batch_size={} needs {} on this host, {} are available: {} rank{} of {} each (weights {}, "
-      "gradients {}, moments {}, checkpoint {}, activations {}, batches {}); {}",
-      config.train_batch_size, mib(need), mib(available_bytes), local_ranks, local_ranks == 1 ? "" : "s",
+      "training with --train_batch_size={} needs {} on this host, {} are available: {} rank{} of up to {} (weights {}, "
+      "gradients {}, moments {}, checkpoint {}, activations {}, batches {}, messages {}); {}",
+      config.train_batch_size, mib(need.bytes), mib(available_bytes), local_ranks, local_ranks == 1 ? "" : "s",
       mib(plan.total()), mib(plan.weights), mib(plan.gradients), mib(plan.moments), mib(plan.checkpoint),
-      mib(plan.activations), mib(plan.batches), advice));
+      mib(plan.activations), mib(plan.batches), mib(plan.messages), advice));
 }
 
 }  // namespace lockstep

@@ -18,16 +18,20 @@ struct MemoryPlan {
   int64_t checkpoint = 0;   // rank 0: gathered moments and the snapshot being written
   int64_t activations = 0;  // and their gradients
   int64_t batches = 0;      // read ahead
-  int64_t total() const { return weights + gradients + moments + checkpoint + activations + batches; }
+  int64_t messages = 0;     // partial sums received from other ranks, where they cannot be read in shared memory
+  int64_t total() const { return weights + gradients + moments + checkpoint + activations + batches + messages; }
 };
 
 // Examples in one pass of the model: the local part of the global batch, or a test batch of up to 100.
 int64_t model_capacity(const TrainConfig& config, int rank, int ranks);
 
-MemoryPlan plan_memory(const Network& network, const TrainConfig& config, int rank, int ranks);
+// `by_messages`: the gradients travel as messages (--transport=mpi, or ranks on several hosts).
+MemoryPlan plan_memory(const Network& network, const TrainConfig& config, int rank, int ranks,
+                       bool by_messages = false);
 
-// An error when `local_ranks` ranks of one host, each like rank 0, need more than `available_bytes`: it names need,
-// available, and the largest --train_batch_size that fits.
+// An error when `local_ranks` of the ranks need more than `available_bytes` on their host: it names need, available,
+// and the largest --train_batch_size that fits. Ranks differ in what they need, and which ones are on the host depends
+// on the launcher: those with the largest need are counted.
 absl::Status check_memory(const Network& network, const TrainConfig& config, int ranks, int local_ranks,
                           int64_t available_bytes);
 

@@ -33,6 +33,39 @@ TEST_F(MemoryPlanTest, EveryPartialSumNeedsItsGradient) {
   EXPECT_EQ(plan_memory(network_, config_, 1, 3).gradients, 2 * plan_memory(network_, config_, 1, 3).weights);
 }
 
+// 8 slices on 3 ranks: 2, 3 and 3 slices in 1, 2 and 2 partial sums. Rank 0 has the smallest share.
+TEST_F(MemoryPlanTest, EveryRankOfTheHostCountsWithItsOwnShare) {
+  config_.train_batch_size = 100000;
+  int64_t need = 0;
+  for (int rank = 0; rank < 3; ++rank) need += plan_memory(network_, config_, rank, 3).total();
+  const int64_t like_rank_0 = 3 * plan_memory(network_, config_, 0, 3).total();
+  ASSERT_GT(need, like_rank_0 * 5 / 4);
+  EXPECT_FALSE(check_memory(network_, config_, 3, 3, like_rank_0).ok());
+  EXPECT_FALSE(check_memory(network_, config_, 3, 3, need - 1).ok());
+  EXPECT_TRUE(check_memory(network_, config_, 3, 3, need).ok());
+}
+
+TEST_F(MemoryPlanTest, OfAFewRanksOnAHostTheLargestCount) {
+  config_.train_batch_size = 100000;
+  config_.transport = "shm";
+  const int64_t need = plan_memory(network_, config_, 1, 3).total() + plan_memory(network_, config_, 2, 3).total();
+  EXPECT_FALSE(check_memory(network_, config_, 3, 2, need - 1).ok());
+  EXPECT_TRUE(check_memory(network_, config_, 3, 2, need).ok());
+}
+
+// On 3 ranks each receives the partial sums of the others, 3 or 4 of all 5, for about a third of the parameters.
+TEST_F(MemoryPlanTest, MessagesNeedRoomForPartialSumsOfOthers) {
+  EXPECT_EQ(plan_memory(network_, config_, 0, 3).messages, 0);
+  const auto weights = static_cast<double>(plan_memory(network_, config_, 0, 3).weights);
+  EXPECT_NEAR(static_cast<double>(plan_memory(network_, config_, 0, 3, true).messages), weights * 4 / 3, 4096);
+  EXPECT_NEAR(static_cast<double>(plan_memory(network_, config_, 1, 3, true).messages), weights * 3 / 3, 4096);
+  int64_t need = 0;
+  for (int rank = 0; rank < 3; ++rank) need += plan_memory(network_, config_, rank, 3).total();
+  EXPECT_TRUE(check_memory(network_, config_, 3, 3, need).ok());
+  config_.transport = "mpi";
+  EXPECT_FALSE(check_memory(network_, config_, 3, 3, need).ok());
+}
+
 TEST_F(MemoryPlanTest, TooLittleMemoryNamesNeedAvailableAndTheLargestBatch) {
   config_.train_batch_size = 1000000;
   const int64_t available = int64_t{200} << 20;
