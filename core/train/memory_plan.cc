@@ -56,6 +56,10 @@ int64_t message_bytes(const Network& network, const TrainConfig& config, int ran
 
 }  // namespace
 
+int64_t resident_data_limit(const TrainConfig& config, int local_ranks, int64_t available_bytes) {
+  return std::min(config.dataset_memory_limit, available_bytes / local_ranks / 2);
+}
+
 int64_t model_capacity(const TrainConfig& config, int rank, int ranks) {
   constexpr int64_t kMaxEvalPass = 100;
   return std::max(

@@ -10,6 +10,10 @@
 
 namespace lockstep {
 
+// What this rank may keep of its data sets in memory, when `available_bytes` are available to all `local_ranks` ranks
+// of the host: --dataset_memory_limit, but at most half of its share, so that the other half is left to train in.
+int64_t resident_data_limit(const TrainConfig& config, int local_ranks, int64_t available_bytes);
+
 // Bytes that rank `rank` of `ranks` allocates for training; the data set, already open by then, is not part of it.
 struct MemoryPlan {
   int64_t weights = 0;

@@ -22,10 +22,10 @@ absl::Status load_network(TrainSetup* setup) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Dataset>> open_split(const TrainSetup& setup, Split split) {
+// Subtracts what the set takes, if it stays in memory, from *memory_limit.
+absl::StatusOr<std::unique_ptr<Dataset>> open_split(const TrainSetup& setup, Split split, int64_t* memory_limit) {
   const TrainConfig& config = setup.config;
-  const DatasetOptions options{.memory_limit_bytes = config.dataset_memory_limit,
-                               .label_limit = setup.network.classes()};
+  const DatasetOptions options{.memory_limit_bytes = *memory_limit, .label_limit = setup.network.classes()};
   LOCKSTEP_ASSIGN_OR_RETURN(auto data, open_dataset(config.data_dir, split, options));
   const ImageShape found = data->shape();
   const FeatureShape shape = setup.network.input();
@@ -38,6 +38,8 @@ absl::StatusOr<std::unique_ptr<Dataset>> open_split(const TrainSetup& setup, Spl
     return absl::InvalidArgumentError(
         fmt::format("{}: the {} set holds no examples", config.data_dir, split_name(split)));
   }
+  const int64_t decoded_bytes = data->size() * (found.size() + static_cast<int64_t>(sizeof(int32_t)));
+  if (decoded_bytes <= *memory_limit) *memory_limit -= decoded_bytes;
   return data;
 }
 
@@ -48,8 +50,9 @@ absl::Status open_data(Communicator& communicator, TrainSetup* setup) {
         fmt::format("--data_dir={} is no directory; `lockstep records create --directory {}` makes one",
                     setup->config.data_dir, setup->config.data_dir));
   }
-  LOCKSTEP_ASSIGN_OR_RETURN(setup->train_data, open_split(*setup, Split::kTrain));
-  LOCKSTEP_ASSIGN_OR_RETURN(setup->test_data, open_split(*setup, Split::kTest));
+  int64_t memory_limit = resident_data_limit(setup->config, communicator.local_size(), available_memory_bytes());
+  LOCKSTEP_ASSIGN_OR_RETURN(setup->train_data, open_split(*setup, Split::kTrain, &memory_limit));
+  LOCKSTEP_ASSIGN_OR_RETURN(setup->test_data, open_split(*setup, Split::kTest, &memory_limit));
   return absl::OkStatus();
 }
 
@@ -78,6 +81,7 @@ absl::StatusOr<std::unique_ptr<TrainSetup>> set_up_training(Communicator& commun
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator, open_data(communicator, setup.get())));
   LOCKSTEP_RETURN_IF_ERROR(
       check_same_on_all_ranks(communicator, "configuration or data", sha256_hex(shared_settings(*setup))));
+  // The data sets of all ranks are loaded by now, so what they take is no longer available.
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator, check_memory(setup->network, config, communicator.size(),
                                                             communicator.local_size(), available_memory_bytes())));
   LOCKSTEP_ASSIGN_OR_RETURN(const int share, threads_for_rank(communicator));

@@ -82,6 +82,14 @@ TEST_F(MemoryPlanTest, TooLittleMemoryNamesNeedAvailableAndTheLargestBatch) {
   EXPECT_FALSE(check_memory(network_, config_, 2, 2, available).ok());
 }
 
+TEST_F(MemoryPlanTest, DataSetsLeaveHalfOfTheRanksShareToTraining) {
+  constexpr int64_t kGiB = int64_t{1} << 30;
+  EXPECT_EQ(resident_data_limit(config_, 1, 64 * kGiB), config_.dataset_memory_limit);
+  EXPECT_EQ(resident_data_limit(config_, 8, 4 * kGiB), kGiB / 4);
+  config_.dataset_memory_limit = 1000;
+  EXPECT_EQ(resident_data_limit(config_, 8, 4 * kGiB), 1000);
+}
+
 TEST_F(MemoryPlanTest, ModelThatNeverFitsSaysSo) {
   EXPECT_THAT(std::string(check_memory(network_, config_, 1, 1, 1 << 20).message()),
               HasSubstr("the model is too large"));
