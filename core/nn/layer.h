@@ -66,6 +66,9 @@ class Layer {
   // Floating-point operations per example of forward; backward costs once more for each gradient it computes.
   virtual double flops() const { return 0; }
 
+  // Scratch memory that passes over the examples of `slices` need on a device.
+  virtual int64_t workspace_bytes(const KernelContext&, const GradSlices&) const { return 0; }
+
   virtual absl::Status forward(const PassContext& pass, const ForwardBuffers& buffers) const = 0;
   virtual absl::Status backward(const PassContext& pass, const BackwardBuffers& buffers) const = 0;
 

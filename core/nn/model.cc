@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/images/images.h"
 #include "kernels/softmax_xent/softmax_xent.h"
 
 namespace lockstep {
@@ -11,13 +12,27 @@ namespace {
 
 int64_t align_up(int64_t n) { return (n + 63) / 64 * 64; }
 
+bool all_finite(const float* x, int64_t n) {
+  return std::all_of(x, x + n, [](float v) { return std::isfinite(v); });
+}
+
+// The same for memory of a device, once its stream has come to rest.
+absl::StatusOr<bool> all_finite_on(const DeviceContext& context, const float* x, int64_t n) {
+  std::vector<float> copy(static_cast<size_t>(n));
+  LOCKSTEP_RETURN_IF_ERROR(context.device->copy(copy.data(), x, copy.size() * sizeof(float), context.stream));
+  LOCKSTEP_RETURN_IF_ERROR(context.device->synchronize(context.stream));
+  return all_finite(copy.data(), n);
+}
+
+}  // namespace
+
 // Sizes of everything a model allocates, for `capacity` examples.
-struct Plan {
+struct Model::Plan {
   std::vector<int64_t> output_offset, kept_offset;
   int64_t activation_floats = 0, kept_bytes = 0, grad_floats = 0;
 };
 
-Plan make_plan(const Network& network, int64_t capacity, ModelUse use) {
+Model::Plan Model::make_plan(const Network& network, int64_t capacity, ModelUse use) {
   Plan plan;
   plan.activation_floats = align_up(capacity * network.input().size());
   int64_t previous = 0;
@@ -38,24 +53,23 @@ Plan make_plan(const Network& network, int64_t capacity, ModelUse use) {
   return plan;
 }
 
-bool all_finite(const float* x, int64_t n) {
-  return std::all_of(x, x + n, [](float v) { return std::isfinite(v); });
-}
-
-}  // namespace
-
 int64_t Model::memory_bytes(const Network& network, int64_t capacity, ModelUse use) {
   const Plan plan = make_plan(network, capacity, use);
   return (plan.activation_floats + 2 * plan.grad_floats) * static_cast<int64_t>(sizeof(float)) + plan.kept_bytes;
 }
 
-Model::Model(const Network& network, int64_t capacity, ModelUse use) : network_(network), capacity_(capacity) {
-  Plan plan = make_plan(network, capacity, use);
-  activations_ = AlignedBuffer<float>(static_cast<size_t>(plan.activation_floats));
-  kept_ = AlignedBuffer<uint8_t>(static_cast<size_t>(plan.kept_bytes));
-  for (auto& grads : grads_) grads = AlignedBuffer<float>(static_cast<size_t>(plan.grad_floats));
-  output_offset_ = std::move(plan.output_offset);
-  kept_offset_ = std::move(plan.kept_offset);
+int64_t Model::workspace_bytes(const Network& network, const KernelContext& kernel, const GradSlices& slices,
+                               int64_t capacity) {
+  const GradSlices whole = GradSlices::single(capacity);
+  int64_t most = 0;
+  for (const auto& layer : network.layers()) {
+    for (const GradSlices* s : {&slices, &whole}) most = std::max(most, layer->workspace_bytes(kernel, *s));
+  }
+  return most;
+}
+
+Model::Model(const Network& network, int64_t capacity, const Plan& plan)
+    : network_(network), capacity_(capacity), output_offset_(plan.output_offset), kept_offset_(plan.kept_offset) {
   for (int i = 0; i < network.layer_count(); ++i) {
     const Layer& layer = *network.layers()[static_cast<size_t>(i)];
     const int gradients = i < network.first_trained_layer() ? 0 : i == network.first_trained_layer() ? 1 : 2;
@@ -63,13 +77,30 @@ Model::Model(const Network& network, int64_t capacity, ModelUse use) : network_(
   }
 }
 
-void Model::load_images(const KernelContext& kernel, const uint8_t* images, int64_t examples) {
-  const int64_t size = network_.input().size();
-  parallel_for(kernel.pool, examples, [&](int64_t n, int) {
-    const uint8_t* from = images + n * size;
-    float* to = input() + n * size;
-    for (int64_t i = 0; i < size; ++i) to[i] = static_cast<float>(from[i]) * (1.0f / 255);
-  });
+Model::Model(const Network& network, int64_t capacity, ModelUse use)
+    : Model(network, capacity, make_plan(network, capacity, use)) {
+  const Plan plan = make_plan(network, capacity, use);
+  activations_ = MemoryBuffer<float>(static_cast<size_t>(plan.activation_floats));
+  kept_ = MemoryBuffer<uint8_t>(static_cast<size_t>(plan.kept_bytes));
+  for (auto& grads : grads_) grads = MemoryBuffer<float>(static_cast<size_t>(plan.grad_floats));
+}
+
+absl::StatusOr<std::unique_ptr<Model>> Model::create_on(Device& device, const Network& network, int64_t capacity,
+                                                        ModelUse use) {
+  const Plan plan = make_plan(network, capacity, use);
+  std::unique_ptr<Model> model(new Model(network, capacity, plan));
+  LOCKSTEP_ASSIGN_OR_RETURN(model->activations_,
+                            MemoryBuffer<float>::allocate(&device, static_cast<size_t>(plan.activation_floats)));
+  LOCKSTEP_ASSIGN_OR_RETURN(model->kept_,
+                            MemoryBuffer<uint8_t>::allocate(&device, static_cast<size_t>(plan.kept_bytes)));
+  for (auto& grads : model->grads_) {
+    LOCKSTEP_ASSIGN_OR_RETURN(grads, MemoryBuffer<float>::allocate(&device, static_cast<size_t>(plan.grad_floats)));
+  }
+  return model;
+}
+
+absl::Status Model::load_images(const KernelContext& kernel, const uint8_t* images, int64_t examples) {
+  return scale_images(kernel, examples * network_.input().size(), images, input());
 }
 
 absl::Status Model::forward(const PassContext& pass, const float* weights, LayerHook before_layer) {
@@ -118,11 +149,16 @@ absl::Status Model::backward(const PassContext& pass, const float* weights, Grad
   return absl::OkStatus();
 }
 
-std::string Model::first_nonfinite_layer(int64_t examples) const {
-  if (!all_finite(activations_.data(), examples * network_.input().size())) return "input";
+absl::StatusOr<std::string> Model::first_nonfinite_layer(const KernelContext& kernel, int64_t examples) const {
+  const auto finite = [&](const float* x, int64_t n) -> absl::StatusOr<bool> {
+    return is_device(kernel.backend) ? all_finite_on(*kernel.device, x, n) : all_finite(x, n);
+  };
+  LOCKSTEP_ASSIGN_OR_RETURN(const bool input_finite, finite(activations_.data(), examples * network_.input().size()));
+  if (!input_finite) return "input";
   for (int i = 0; i < network_.layer_count(); ++i) {
     const Layer& layer = *network_.layers()[static_cast<size_t>(i)];
-    if (!all_finite(output_of(i), examples * layer.output().size())) return layer.name();
+    LOCKSTEP_ASSIGN_OR_RETURN(const bool output_finite, finite(output_of(i), examples * layer.output().size()));
+    if (!output_finite) return layer.name();
   }
   return "";
 }

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a network over local batches: owns the activations (one allocation for the whole run), borrows weights and
+// Runs a network over local batches: owns the activations (allocated once for the whole run), borrows weights and
 // gradients. One thread drives it; the operators use the thread pool of the KernelContext.
+//
+// A model on a device works on device memory throughout: images, labels, losses, weights, gradients and what input()
+// and logits() point to. Its passes only enqueue on the stream of the KernelContext, so they may be captured in a
+// graph, and its times are those of enqueuing.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
-#include "core/base/aligned_buffer.h"
+#include "core/base/memory_buffer.h"
 #include "core/base/status.h"
 #include "core/nn/network.h"
 #include "core/nn/step_times.h"
@@ -19,11 +24,18 @@ enum class ModelUse { kInference, kTraining };
 
 class Model {
  public:
-  // `network` is borrowed. `capacity`: most examples in one pass.
+  // On the host. `network` is borrowed. `capacity`: most examples in one pass.
   Model(const Network& network, int64_t capacity, ModelUse use);
+  // On a device, which is borrowed.
+  static absl::StatusOr<std::unique_ptr<Model>> create_on(Device& device, const Network& network, int64_t capacity,
+                                                          ModelUse use);
 
   // Bytes that a model of this capacity allocates.
   static int64_t memory_bytes(const Network& network, int64_t capacity, ModelUse use);
+  // Scratch memory (DeviceContext::workspace) that any operator of a training step over `slices`, or of an inference
+  // pass over `capacity` examples, needs on a device.
+  static int64_t workspace_bytes(const Network& network, const KernelContext& kernel, const GradSlices& slices,
+                                 int64_t capacity);
 
   const Network& network() const { return network_; }
   int64_t capacity() const { return capacity_; }
@@ -31,7 +43,7 @@ class Model {
   // Where the caller puts the input of a pass: (capacity, H, W, C), numbers in [0, 1] for images.
   float* input() { return activations_.data(); }
   // Fills input() from bytes as TensorFlow does: float(x) * (1 / 255).
-  void load_images(const KernelContext& kernel, const uint8_t* images, int64_t examples);
+  absl::Status load_images(const KernelContext& kernel, const uint8_t* images, int64_t examples);
 
   // Called with a layer's index before its weights are read, and after its gradients are complete and its weights no
   // longer needed. An error stops the pass and is returned.
@@ -46,13 +58,17 @@ class Model {
   absl::Status backward(const PassContext& pass, const float* weights, GradOutput gradients, LayerHook after_layer);
 
   // Name of the first layer whose output of the last forward pass holds a non-finite number ("input" for the input
-  // itself), or "" when all are finite.
-  std::string first_nonfinite_layer(int64_t examples) const;
+  // itself), or "" when all are finite. Waits for the stream of a device.
+  absl::StatusOr<std::string> first_nonfinite_layer(const KernelContext& kernel, int64_t examples) const;
 
   // Times of the layers and the loss since construction or the last reset.
   StepTimes& times() { return times_; }
 
  private:
+  struct Plan;
+  Model(const Network& network, int64_t capacity, const Plan& plan);
+  static Plan make_plan(const Network& network, int64_t capacity, ModelUse use);
+
   const float* output_of(int layer) const { return activations_.data() + output_offset_[static_cast<size_t>(layer)]; }
   float* output_of(int layer) { return activations_.data() + output_offset_[static_cast<size_t>(layer)]; }
   // Layer -1 is the input.
@@ -60,9 +76,9 @@ class Model {
 
   const Network& network_;
   int64_t capacity_;
-  AlignedBuffer<float> activations_;    // input, then the output of each layer that does not work in place
-  AlignedBuffer<uint8_t> kept_;         // what layers keep for backward
-  AlignedBuffer<float> grads_[2];       // activation gradients of two neighbouring layers, in turns
+  MemoryBuffer<float> activations_;     // input, then the output of each layer that does not work in place
+  MemoryBuffer<uint8_t> kept_;          // what layers keep for backward
+  MemoryBuffer<float> grads_[2];        // activation gradients of two neighbouring layers, in turns
   std::vector<int64_t> output_offset_;  // floats, per layer
   std::vector<int64_t> kept_offset_;    // bytes, per layer
   StepTimes times_;

@@ -71,7 +71,7 @@ class ModelTest : public testing::Test {
                            .first_example = static_cast<uint32_t>(first),
                            .slices = &slices};
     Model model(network_, kBatch, ModelUse::kTraining);
-    model.load_images(pass.kernel, images_.data() + first * network_.input().size(), pass.examples);
+    EXPECT_TRUE(model.load_images(pass.kernel, images_.data() + first * network_.input().size(), pass.examples).ok());
     Pass run;
     run.losses.resize(static_cast<size_t>(pass.examples));
     run.gradients.resize(weights_.size() * slices.subtrees.size());
@@ -168,13 +168,13 @@ TEST_F(ModelTest, FirstNonfiniteLayerIsNamed) {
   const GradSlices slices = GradSlices::single(2);
   const PassContext pass{.kernel = {Backend::kRef, nullptr}, .examples = 2, .slices = &slices};
   Model model(network_, 2, ModelUse::kTraining);
-  model.load_images(pass.kernel, images_.data(), 2);
+  ASSERT_TRUE(model.load_images(pass.kernel, images_.data(), 2).ok());
   ASSERT_TRUE(model.forward(pass, weights_.data(), no_hook).ok());
-  EXPECT_EQ(model.first_nonfinite_layer(2), "");
+  EXPECT_EQ(*model.first_nonfinite_layer(pass.kernel, 2), "");
   weights_[static_cast<size_t>(network_.params()[2].offset)] = std::numeric_limits<float>::infinity();
-  model.load_images(pass.kernel, images_.data(), 2);
+  ASSERT_TRUE(model.load_images(pass.kernel, images_.data(), 2).ok());
   ASSERT_TRUE(model.forward(pass, weights_.data(), no_hook).ok());
-  EXPECT_EQ(model.first_nonfinite_layer(2), "conv2d_1");
+  EXPECT_EQ(*model.first_nonfinite_layer(pass.kernel, 2), "conv2d_1");
 }
 
 TEST(Model, MemoryEstimateIsWhatTheBuffersTake) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/nn/layers/conv_layer.h"
 
+#include "kernels/device_ops.h"
+
 namespace lockstep {
 namespace {
 
@@ -36,6 +38,13 @@ Pool2dParams ConvLayer::pool_params(int64_t examples) const {
 }
 
 double ConvLayer::flops() const { return conv_params(1).flops(); }
+
+int64_t ConvLayer::workspace_bytes(const KernelContext& kernel, const GradSlices& slices) const {
+  const auto bytes = kernel.device->ops->conv2d_workspace_bytes;
+  if (bytes == nullptr || slices.examples() == 0) return 0;
+  const Pool2dParams pool = pool_ ? pool_params(slices.examples()) : Pool2dParams{};
+  return bytes(kernel, conv_params(slices.examples()), pool_ ? &pool : nullptr, slices);
+}
 
 absl::Status ConvLayer::forward(const PassContext& pass, const ForwardBuffers& b) const {
   const float* w = b.weights + kernel_offset_;

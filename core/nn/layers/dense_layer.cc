@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/nn/layers/dense_layer.h"
 
+#include "kernels/device_ops.h"
+
 namespace lockstep {
+
+int64_t DenseLayer::workspace_bytes(const KernelContext& kernel, const GradSlices& slices) const {
+  const auto bytes = kernel.device->ops->dense_workspace_bytes;
+  return bytes == nullptr || slices.examples() == 0 ? 0 : bytes(kernel, params(slices.examples()), slices);
+}
 
 absl::Status DenseLayer::forward(const PassContext& pass, const ForwardBuffers& b) const {
   return dense_fwd(pass.kernel, params(pass.examples), b.x, b.weights + kernel_offset_, b.weights + bias_offset_, b.y);

@@ -18,6 +18,7 @@ class DenseLayer : public Layer {
 
   bool has_parameters() const override { return true; }
   double flops() const override { return params(1).flops(); }
+  int64_t workspace_bytes(const KernelContext& kernel, const GradSlices& slices) const override;
   absl::Status forward(const PassContext& pass, const ForwardBuffers& buffers) const override;
   absl::Status backward(const PassContext& pass, const BackwardBuffers& buffers) const override;
 
