@@ -43,11 +43,15 @@ Made make_best(Communicator& communicator, const GradPlan& plan) {
 
 }  // namespace
 
+absl::StatusOr<GradPlan> agree_on_grad_plan(Communicator& communicator, const GradReducerOptions& options,
+                                            int64_t parameters, std::vector<Bucket> buckets) {
+  LOCKSTEP_RETURN_IF_ERROR(check_same_plan(communicator, options, parameters, buckets));
+  return make_grad_plan(communicator.rank(), communicator.size(), options.grad_slices, parameters, std::move(buckets));
+}
+
 Made GradReducer::create(Communicator& communicator, const GradReducerOptions& options, int64_t parameters,
                          std::vector<Bucket> buckets) {
-  LOCKSTEP_RETURN_IF_ERROR(check_same_plan(communicator, options, parameters, buckets));
-  LOCKSTEP_ASSIGN_OR_RETURN(GradPlan plan, make_grad_plan(communicator.rank(), communicator.size(), options.grad_slices,
-                                                          parameters, std::move(buckets)));
+  LOCKSTEP_ASSIGN_OR_RETURN(GradPlan plan, agree_on_grad_plan(communicator, options, parameters, std::move(buckets)));
   const std::string& transport = options.transport;
   if (transport != "auto" && transport != "shm" && transport != "mpi")
     return absl::InvalidArgumentError(fmt::format("unknown transport `{}`: expected auto, shm or mpi{}", transport,

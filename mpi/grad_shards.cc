@@ -66,6 +66,29 @@ int64_t GradPlan::foreign_floats() const {
   return floats;
 }
 
+std::vector<int64_t> GradPlan::foreign_offsets() const {
+  std::vector<int64_t> offsets;
+  int64_t at = 0;
+  for (int bucket = 0; bucket < bucket_count(); ++bucket) {
+    offsets.push_back(at);
+    at += term_stride(bucket) * foreign_subtrees();
+  }
+  return offsets;
+}
+
+Shard GradPlan::shard_with_terms(int bucket, const float* gradients, const float* foreign) const {
+  const Bucket own = my_shard(bucket);
+  Shard result{own.offset, own.offset + own.size, {}};
+  const float* own_term = gradients + own.offset;
+  for (int other = 0; other < ranks; ++other)
+    for (const int slices : subtrees_of(other)) {
+      const bool mine = other == rank;
+      result.terms.push_back({mine ? own_term : foreign, slices});
+      (mine ? own_term : foreign) += mine ? stride : term_stride(bucket);
+    }
+  return result;
+}
+
 absl::StatusOr<GradPlan> make_grad_plan(int rank, int ranks, int slices, int64_t parameters,
                                         std::vector<Bucket> buckets) {
   LOCKSTEP_RETURN_IF_ERROR(check_slices(ranks, slices));

@@ -38,6 +38,11 @@ struct GradPlan {
   int foreign_subtrees() const;
   int64_t term_stride(int bucket) const;
   int64_t foreign_floats() const;
+  // Per bucket, where its received partial sums start in that room: the others' terms one after the other, by rank.
+  std::vector<int64_t> foreign_offsets() const;
+  // My shard with all its terms: my own partial sums in `gradients` (flat, as GradReducer::gradients()), the others' in
+  // `foreign` (the bucket's place in the room).
+  Shard shard_with_terms(int bucket, const float* gradients, const float* foreign) const;
 };
 
 // Errors: InvalidArgument when the buckets do not tile [0, parameters), slices is no power of two or below `ranks`.

@@ -118,16 +118,11 @@ MpiGradReducer::MpiGradReducer(Communicator& communicator, GradPlan plan, PageBu
       weights_(std::move(weights)),
       gradients_(std::move(gradients)),
       foreign_terms_(std::move(foreign_terms)),
+      foreign_offset_(plan_.foreign_offsets()),
       phases_(plan_.bucket_count()),
       meter_(communicator),
       transfers_(plan_.buckets.size()),
-      votes_(static_cast<size_t>(plan_.ranks)) {
-  int64_t at = 0;
-  for (int bucket = 0; bucket < plan_.bucket_count(); ++bucket) {
-    foreign_offset_.push_back(at);
-    at += plan_.term_stride(bucket) * plan_.foreign_subtrees();
-  }
-}
+      votes_(static_cast<size_t>(plan_.ranks)) {}
 
 MpiGradReducer::~MpiGradReducer() {
   // Slower ranks may still be fetching the last weights from here; they wait for nothing but that. Not for ever: on the
@@ -244,17 +239,8 @@ absl::StatusOr<Shard> MpiGradReducer::wait_reduce_scatter(int bucket) {
 }
 
 Shard MpiGradReducer::shard_terms(int bucket) const {
-  const Bucket own = plan_.my_shard(bucket);
-  Shard shard{own.offset, own.offset + own.size, {}};
-  const float* own_term = gradients_.data() + own.offset;
-  const float* foreign_term = foreign_terms_.data() + foreign_offset_[static_cast<size_t>(bucket)];
-  for (int rank = 0; rank < plan_.ranks; ++rank)
-    for (const int slices : plan_.subtrees_of(rank)) {
-      const bool mine = rank == plan_.rank;
-      shard.terms.push_back({mine ? own_term : foreign_term, slices});
-      (mine ? own_term : foreign_term) += mine ? plan_.stride : plan_.term_stride(bucket);
-    }
-  return shard;
+  return plan_.shard_with_terms(bucket, gradients_.data(),
+                                foreign_terms_.data() + foreign_offset_[static_cast<size_t>(bucket)]);
 }
 
 absl::Status MpiGradReducer::start_all_gather(int bucket) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "core/base/status.h"
 #include "mpi/communicator.h"
@@ -10,6 +11,10 @@
 #include "mpi/grad_shards.h"
 
 namespace lockstep {
+
+// Collective. The plan of this rank, after a check that all ranks reduce the same.
+absl::StatusOr<GradPlan> agree_on_grad_plan(Communicator& communicator, const GradReducerOptions& options,
+                                            int64_t parameters, std::vector<Bucket> buckets);
 
 // One rank: nothing moves.
 absl::StatusOr<std::unique_ptr<GradReducer>> make_local_grad_reducer(GradPlan plan);
