@@ -42,11 +42,15 @@ StepTimes take_times(StepTimes* times) {
 absl::StatusOr<std::unique_ptr<TrainBench>> TrainBench::create(Communicator& communicator, const TrainConfig& config) {
   LOCKSTEP_ASSIGN_OR_RETURN(const ModelConfig model, load_model_config(config.model));
   LOCKSTEP_ASSIGN_OR_RETURN(Network network, Network::build(model));
-  LOCKSTEP_ASSIGN_OR_RETURN(const Backend backend, parse_backend(config.backend));
-  std::unique_ptr<TrainBench> bench(new TrainBench(communicator, config, std::move(network)));
+  TrainConfig resolved = config;
+  LOCKSTEP_ASSIGN_OR_RETURN(auto accelerator, open_accelerator(communicator, &resolved));
+  LOCKSTEP_ASSIGN_OR_RETURN(const Backend backend, parse_backend(resolved.backend));
+  std::unique_ptr<TrainBench> bench(new TrainBench(communicator, resolved, std::move(network)));
+  bench->accelerator_ = std::move(accelerator);
   const int64_t capacity = TrainStep::local_examples(config, communicator.rank(), communicator.size());
-  LOCKSTEP_ASSIGN_OR_RETURN(bench->step_, TrainStep::create(communicator, bench->network_, config,
-                                                            {.backend = backend, .pool = &bench->pool_}, capacity));
+  const KernelContext kernel{.backend = is_device(backend) ? Backend::kSimd : backend, .pool = &bench->pool_};
+  LOCKSTEP_ASSIGN_OR_RETURN(bench->step_, TrainStep::create(communicator, bench->network_, resolved, kernel,
+                                                            bench->accelerator_.get(), capacity));
   bench->make_batches();
   return bench;
 }

@@ -57,6 +57,7 @@ class TrainBench {
   const TrainConfig config_;
   const Network network_;
   ThreadPool pool_;
+  std::unique_ptr<Accelerator> accelerator_;  // null: the CPU
   std::unique_ptr<TrainStep> step_;
   std::vector<Batch> batches_;
   std::vector<double> step_seconds_;

@@ -51,6 +51,27 @@ absl::Status unknown_flag(const std::string& argument) {
   return absl::InvalidArgumentError(fmt::format("unknown flag {}{}", name, did_you_mean(name, known)));
 }
 
+absl::Status check_device_choice(const TrainConfig& config) {
+  const bool gpu_backend = config.backend == "cuda" || config.backend == "cudnn";
+  const bool cpu_backend = config.backend == "simd" || config.backend == "ref";
+  if (config.device == "cpu") {
+    if (gpu_backend) {
+      return absl::InvalidArgumentError(fmt::format("--backend={} runs on a GPU: add --device=cuda", config.backend));
+    }
+    if (config.collective == "nccl") {
+      return absl::InvalidArgumentError("--collective=nccl sums between GPUs: add --device=cuda");
+    }
+    if (config.precision != "fp32") {
+      return absl::InvalidArgumentError(fmt::format("--precision={} needs a GPU: add --device=cuda", config.precision));
+    }
+  }
+  if (config.device == "cuda" && cpu_backend) {
+    return absl::InvalidArgumentError(
+        fmt::format("--backend={} runs on the CPU: leave --device=cuda out, or take --backend=cuda", config.backend));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status check_together(const TrainConfig& config) {
   if (!std::has_single_bit(static_cast<uint64_t>(config.grad_slices))) {
     return absl::InvalidArgumentError(
@@ -60,7 +81,7 @@ absl::Status check_together(const TrainConfig& config) {
     return absl::InvalidArgumentError(
         fmt::format("warmup_steps ({}) must not be above train_steps ({})", config.warmup_steps, config.train_steps));
   }
-  return absl::OkStatus();
+  return check_device_choice(config);
 }
 
 }  // namespace

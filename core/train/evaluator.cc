@@ -35,20 +35,14 @@ absl::StatusOr<std::vector<T>> gather(Communicator& communicator, const std::vec
 // One rank's share of an evaluation.
 class Share {
  public:
-  Share(Communicator& communicator, const KernelContext& kernel, Model& model, const float* weights,
-        const Dataset& data, const EvalOptions& options)
-      : communicator_(communicator),
-        kernel_(kernel),
-        model_(model),
-        weights_(weights),
-        data_(data),
-        options_(options) {}
+  Share(Communicator& communicator, Classifier& classifier, const Dataset& data, const EvalOptions& options)
+      : communicator_(communicator), classifier_(classifier), data_(data), options_(options) {}
 
   absl::Status evaluate_batch(int64_t batch, int64_t begin, int64_t end) {
     BatchSums sums{.batch = batch};
-    // A pass of the model's capacity at a time: an example's loss does not depend on its neighbours.
-    for (int64_t at = begin; at < end; at += model_.capacity()) {
-      LOCKSTEP_RETURN_IF_ERROR(evaluate_pass(at, std::min(end, at + model_.capacity()), &sums));
+    // As many as fit at a time: an example's loss does not depend on its neighbours.
+    for (int64_t at = begin; at < end; at += classifier_.capacity()) {
+      LOCKSTEP_RETURN_IF_ERROR(evaluate_pass(at, std::min(end, at + classifier_.capacity()), &sums));
     }
     sums_.push_back(sums);
     return absl::OkStatus();
@@ -66,20 +60,17 @@ class Share {
     labels_.resize(examples);
     losses_.resize(examples);
     LOCKSTEP_RETURN_IF_ERROR(data_.read(indices_, images_.data(), labels_.data()));
-    model_.load_images(kernel_, images_.data(), end - begin);
-    const PassContext pass{.kernel = kernel_, .examples = end - begin};
-    LOCKSTEP_RETURN_IF_ERROR(model_.forward(pass, weights_, [this](int) {
-      communicator_.note_progress();
-      return absl::OkStatus();
-    }));
-    LOCKSTEP_RETURN_IF_ERROR(model_.loss(pass, labels_.data(), 0, losses_.data()));
+    logits_.resize(examples * static_cast<size_t>(classifier_.classes()));
+    communicator_.note_progress();
+    LOCKSTEP_RETURN_IF_ERROR(
+        classifier_.classify(end - begin, images_.data(), labels_.data(), losses_.data(), logits_.data()));
     for (size_t i = 0; i < examples; ++i) add_example(i, sums);
     return absl::OkStatus();
   }
 
   void add_example(size_t i, BatchSums* sums) {
-    const int classes = model_.network().classes();
-    const float* logits = model_.logits() + static_cast<int64_t>(i) * classes;
+    const int classes = classifier_.classes();
+    const float* logits = logits_.data() + i * static_cast<size_t>(classes);
     const auto predicted = static_cast<int32_t>(std::max_element(logits, logits + classes) - logits);
     sums->loss += static_cast<double>(losses_[i]);
     if (predicted == labels_[i]) {
@@ -90,26 +81,24 @@ class Share {
   }
 
   Communicator& communicator_;
-  const KernelContext& kernel_;
-  Model& model_;
-  const float* weights_;
+  Classifier& classifier_;
   const Dataset& data_;
   const EvalOptions& options_;
   std::vector<int64_t> indices_;
   std::vector<uint8_t> images_;
   std::vector<int32_t> labels_;
-  std::vector<float> losses_;
+  std::vector<float> losses_, logits_;
   std::vector<BatchSums> sums_;
   std::vector<Mistake> mistakes_;
 };
 
 }  // namespace
 
-absl::StatusOr<EvalResult> evaluate(Communicator& communicator, const KernelContext& kernel, Model& model,
-                                    const float* weights, const Dataset& data, const EvalOptions& options) {
+absl::StatusOr<EvalResult> evaluate(Communicator& communicator, Classifier& classifier, const Dataset& data,
+                                    const EvalOptions& options) {
   const int64_t most = (data.size() + options.batch_size - 1) / options.batch_size;
   const int64_t batches = options.steps == 0 ? most : std::min(options.steps, most);
-  Share share(communicator, kernel, model, weights, data, options);
+  Share share(communicator, classifier, data, options);
   for (int64_t batch = communicator.rank(); batch < batches; batch += communicator.size()) {
     const int64_t begin = batch * options.batch_size;
     LOCKSTEP_RETURN_IF_ERROR(share.evaluate_batch(batch, begin, std::min(data.size(), begin + options.batch_size)));

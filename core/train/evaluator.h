@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/base/status.h"
-#include "core/nn/model.h"
+#include "core/nn/classifier.h"
 #include "io/batch_source.h"
 #include "mpi/communicator.h"
 
@@ -33,7 +33,7 @@ struct EvalResult {
 
 // Collective: batch i is evaluated by rank i mod N; sums are added in the order of the batches, so the result is the
 // same for every number of ranks, and the same on every rank. Examples are the first steps * batch_size of the set.
-absl::StatusOr<EvalResult> evaluate(Communicator& communicator, const KernelContext& kernel, Model& model,
-                                    const float* weights, const Dataset& data, const EvalOptions& options);
+absl::StatusOr<EvalResult> evaluate(Communicator& communicator, Classifier& classifier, const Dataset& data,
+                                    const EvalOptions& options);
 
 }  // namespace lockstep

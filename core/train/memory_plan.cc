@@ -15,9 +15,8 @@
 namespace lockstep {
 namespace {
 
-std::string mib(int64_t bytes) { return fmt::format("{:.0f} MiB", static_cast<double>(bytes) / (1 << 20)); }
-
 bool sends_messages(const TrainConfig& config, int ranks, int local_ranks) {
+  if (config.device == "cuda") return false;
   return config.transport == "mpi" || (config.transport == "auto" && local_ranks < ranks);
 }
 
@@ -36,17 +35,6 @@ HostNeed host_need(const Network& network, const TrainConfig& config, int ranks,
   return need;
 }
 
-// Largest batch that fits, 0 when not even one example does. Need grows with the batch.
-int64_t largest_batch(const Network& network, TrainConfig config, int ranks, int local_ranks, int64_t available_bytes) {
-  int64_t fits = 0, too_large = config.train_batch_size;
-  while (too_large - fits > 1) {
-    config.train_batch_size = fits + (too_large - fits) / 2;
-    const bool enough = host_need(network, config, ranks, local_ranks).bytes <= available_bytes;
-    (enough ? fits : too_large) = config.train_batch_size;
-  }
-  return fits;
-}
-
 int64_t message_bytes(const Network& network, const TrainConfig& config, int rank, int ranks) {
   const auto plan = make_grad_plan(rank, ranks, static_cast<int>(config.grad_slices), network.params().buffer_size(),
                                    make_grad_buckets(network.params(), network.layer_count()).buckets);
@@ -55,6 +43,22 @@ int64_t message_bytes(const Network& network, const TrainConfig& config, int ran
 }
 
 }  // namespace
+
+std::string mib_text(int64_t bytes) { return fmt::format("{:.0f} MiB", static_cast<double>(bytes) / (1 << 20)); }
+
+int64_t largest_batch_that_fits(int64_t too_large, int64_t available_bytes, absl::FunctionRef<int64_t(int64_t)> need) {
+  int64_t fits = 0;
+  while (too_large - fits > 1) {
+    const int64_t middle = fits + (too_large - fits) / 2;
+    (need(middle) <= available_bytes ? fits : too_large) = middle;
+  }
+  return fits;
+}
+
+std::string batch_advice(int64_t largest) {
+  return largest > 0 ? fmt::format("the largest --train_batch_size that fits is {}", largest)
+                     : std::string("not even --train_batch_size=1 fits; the model is too large");
+}
 
 int64_t resident_data_limit(const TrainConfig& config, int local_ranks, int64_t available_bytes) {
   return std::min(config.dataset_memory_limit, available_bytes / local_ranks / 2);
@@ -73,10 +77,12 @@ MemoryPlan plan_memory(const Network& network, const TrainConfig& config, int ra
       static_cast<int64_t>(aligned_subtrees(slices_of_rank(rank, ranks, static_cast<int>(config.grad_slices))).size());
   MemoryPlan plan;
   plan.weights = flat;
-  plan.gradients = flat * subtrees;
+  if (config.device != "cuda") plan.gradients = flat * subtrees;
   plan.moments = 2 * flat;
   plan.checkpoint = rank == 0 ? 5 * flat : 0;
-  plan.activations = Model::memory_bytes(network, model_capacity(config, rank, ranks), ModelUse::kTraining);
+  if (config.device != "cuda") {
+    plan.activations = Model::memory_bytes(network, model_capacity(config, rank, ranks), ModelUse::kTraining);
+  }
   plan.batches = kReadAhead * TrainStep::local_examples(config, rank, ranks) *
                  (network.input().size() + static_cast<int64_t>(sizeof(int32_t)));
   if (by_messages) plan.messages = message_bytes(network, config, rank, ranks);
@@ -88,15 +94,18 @@ absl::Status check_memory(const Network& network, const TrainConfig& config, int
   const HostNeed need = host_need(network, config, ranks, local_ranks);
   const MemoryPlan& plan = need.largest;
   if (need.bytes <= available_bytes) return absl::OkStatus();
-  const int64_t batch = largest_batch(network, config, ranks, local_ranks, available_bytes);
-  const std::string advice = batch > 0 ? fmt::format("the largest --train_batch_size that fits is {}", batch)
-                                       : std::string("not even --train_batch_size=1 fits; the model is too large");
+  const int64_t batch = largest_batch_that_fits(config.train_batch_size, available_bytes, [&](int64_t smaller) {
+    TrainConfig changed = config;
+    changed.train_batch_size = smaller;
+    return host_need(network, changed, ranks, local_ranks).bytes;
+  });
   return absl::ResourceExhaustedError(fmt::format(
       "training with --train_batch_size={} needs {} on this host, {} are available: {} rank{} of up to {} (weights {}, "
       "gradients {}, moments {}, checkpoint {}, activations {}, batches {}, messages {}); {}",
-      config.train_batch_size, mib(need.bytes), mib(available_bytes), local_ranks, local_ranks == 1 ? "" : "s",
-      mib(plan.total()), mib(plan.weights), mib(plan.gradients), mib(plan.moments), mib(plan.checkpoint),
-      mib(plan.activations), mib(plan.batches), mib(plan.messages), advice));
+      config.train_batch_size, mib_text(need.bytes), mib_text(available_bytes), local_ranks,
+      local_ranks == 1 ? "" : "s", mib_text(plan.total()), mib_text(plan.weights), mib_text(plan.gradients),
+      mib_text(plan.moments), mib_text(plan.checkpoint), mib_text(plan.activations), mib_text(plan.batches),
+      mib_text(plan.messages), batch_advice(batch)));
 }
 
 }  // namespace lockstep

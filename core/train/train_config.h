@@ -43,7 +43,9 @@ struct TrainConfig {
 
   int64_t threads = 0;  // per rank; 0: the cores of the host shared among its ranks
   std::string device = "cpu";
-  std::string backend = "simd";
+  std::string backend = "auto";    // resolved when the device is known
+  std::string precision = "fp32";  // of products on a GPU
+  bool cuda_graph = true;
   std::string collective = "ordered";
   std::string transport = "auto";
   int64_t dataset_memory_limit = int64_t{1} << 30;  // bytes

@@ -9,6 +9,7 @@
 #include "core/base/host_info.h"
 #include "core/base/sha256.h"
 #include "core/train/agree.h"
+#include "core/train/device_memory_plan.h"
 #include "core/train/keep_alive.h"
 #include "core/train/memory_plan.h"
 #include "core/train/thread_share.h"
@@ -77,18 +78,24 @@ std::string shared_settings(const TrainSetup& setup) {
 absl::StatusOr<std::unique_ptr<TrainSetup>> set_up_training(Communicator& communicator, const TrainConfig& config) {
   auto setup = std::make_unique<TrainSetup>();
   setup->config = config;
+  const int rank = communicator.rank(), ranks = communicator.size(), local_ranks = communicator.local_size();
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator, load_network(setup.get())));
+  LOCKSTEP_ASSIGN_OR_RETURN(setup->accelerator, open_accelerator(communicator, &setup->config));
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator, open_data(communicator, setup.get())));
   LOCKSTEP_RETURN_IF_ERROR(
       check_same_on_all_ranks(communicator, "configuration or data", sha256_hex(shared_settings(*setup))));
   // The data sets of all ranks are loaded by now, so what they take is no longer available.
-  LOCKSTEP_RETURN_IF_ERROR(agree(communicator, check_memory(setup->network, config, communicator.size(),
-                                                            communicator.local_size(), available_memory_bytes())));
+  LOCKSTEP_RETURN_IF_ERROR(
+      agree(communicator, check_memory(setup->network, setup->config, ranks, local_ranks, available_memory_bytes())));
+  if (setup->accelerator != nullptr) {
+    LOCKSTEP_RETURN_IF_ERROR(
+        agree(communicator, check_device_memory(setup->network, setup->config, rank, ranks, *setup->accelerator)));
+  }
   LOCKSTEP_ASSIGN_OR_RETURN(const int share, threads_for_rank(communicator));
   setup->config.threads = config.threads > 0 ? config.threads : share;
   setup->pool = std::make_unique<ThreadPool>(static_cast<int>(setup->config.threads));
-  LOCKSTEP_ASSIGN_OR_RETURN(const Backend backend, parse_backend(config.backend));
-  setup->kernel = {backend, setup->pool.get()};
+  LOCKSTEP_ASSIGN_OR_RETURN(const Backend backend, parse_backend(setup->config.backend));
+  setup->kernel = {is_device(backend) ? Backend::kSimd : backend, setup->pool.get()};
   return setup;
 }
 

@@ -25,9 +25,14 @@ enum Vote : uint32_t { kVoteStop = 1, kVoteCheckpoint = 2 };
 
 bool is_due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
-std::string backend_text(const KernelContext& kernel) {
-  const std::string name(backend_name(kernel.backend));
-  return kernel.backend == Backend::kSimd ? fmt::format("{} ({})", name, simd_target_name()) : name;
+// "simd (AVX3)", "cuda (NVIDIA H100 80GB HBM3 (sm_90), fp32)"
+std::string backend_text(const TrainSetup& setup) {
+  if (setup.accelerator != nullptr) {
+    return fmt::format("{} ({}, {})", backend_name(setup.accelerator->backend), setup.accelerator->device->name(),
+                       setup.config.precision);
+  }
+  const std::string name(backend_name(setup.kernel.backend));
+  return setup.kernel.backend == Backend::kSimd ? fmt::format("{} ({})", name, simd_target_name()) : name;
 }
 
 }  // namespace
@@ -42,9 +47,9 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::create(Communicator& communica
 absl::Status Trainer::start() {
   TrainSetup& setup = *setup_;
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator_, is_rank_0() ? enter_directory() : absl::OkStatus()));
-  LOCKSTEP_ASSIGN_OR_RETURN(step_,
-                            TrainStep::create(communicator_, setup.network, config_, setup.kernel,
-                                              model_capacity(config_, communicator_.rank(), communicator_.size())));
+  LOCKSTEP_ASSIGN_OR_RETURN(
+      step_, TrainStep::create(communicator_, setup.network, config_, setup.kernel, setup.accelerator.get(),
+                               model_capacity(config_, communicator_.rank(), communicator_.size())));
   LOCKSTEP_ASSIGN_OR_RETURN(state_, TrainingState::open(communicator_, setup.network.params(), config_.output_dir,
                                                         static_cast<int>(config_.keep_checkpoint_max)));
   LOCKSTEP_ASSIGN_OR_RETURN(const std::string resumed_prefix, state_->restore(step_.get()));
@@ -82,8 +87,8 @@ void Trainer::log_start(const std::string& resumed_prefix) const {
     settings += fmt::format(" {}={}", option.name, option_text(config_, option));
   }
   LOG_INFO("mnist_train {} config:{}", kVersion, settings);
-  LOG_INFO("backend={} cpu=\"{}\" ranks={} threads={} transport={} grad_slices={}", backend_text(setup_->kernel),
-           cpu_model(), communicator_.size(), config_.threads, step_->reducer().transport(), config_.grad_slices);
+  LOG_INFO("backend={} cpu=\"{}\" ranks={} threads={} transport={} grad_slices={}", backend_text(*setup_), cpu_model(),
+           communicator_.size(), config_.threads, step_->transport(), config_.grad_slices);
   LOG_INFO("train: {} examples, {}", setup_->train_data->size(), setup_->train_data->describe());
   LOG_INFO("test: {} examples, {}", setup_->test_data->size(), setup_->test_data->describe());
   LOG_INFO("model: {}, {} parameters, {:.2f} MFLOP an image and step", config_.model,
@@ -150,37 +155,39 @@ StepReport Trainer::step_report(double loss) {
 absl::Status Trainer::report_step() {
   constexpr int64_t kSummariesPerHistogram = 10;  // a histogram looks at every weight
   const int64_t step = step_->next_step();
-  LOCKSTEP_RETURN_IF_ERROR(step_->finish_all_gathers());
+  LOCKSTEP_RETURN_IF_ERROR(step_->finish());
   LOCKSTEP_ASSIGN_OR_RETURN(const double loss, step_->global_loss());
   const StepReport report = step_report(loss);
   if (metrics_ && is_due(step, config_.log_step_count_steps)) metrics_->log_step(report);
   if (!is_due(step, config_.save_summary_steps)) return absl::OkStatus();
-  LOCKSTEP_ASSIGN_OR_RETURN(const auto usage, usage_.sample(communicator_, step_->reducer().wait_seconds()));
+  LOCKSTEP_ASSIGN_OR_RETURN(const auto usage, usage_.sample(communicator_, step_->wait_seconds()));
   if (!metrics_) return absl::OkStatus();
   metrics_->summarize(report, usage);
   if (is_due(step, config_.save_summary_steps * kSummariesPerHistogram)) {
-    metrics_->add_histograms(step, setup_->network.params(), step_->weights());
+    LOCKSTEP_ASSIGN_OR_RETURN(const float* const weights, step_->host_weights());
+    metrics_->add_histograms(step, setup_->network.params(), weights);
   }
   return absl::OkStatus();
 }
 
 absl::Status Trainer::save_checkpoint() {
   const RunClock::Pause pause(&clock_);
-  LOCKSTEP_RETURN_IF_ERROR(step_->finish_all_gathers());
+  LOCKSTEP_RETURN_IF_ERROR(step_->finish());
   LOCKSTEP_RETURN_IF_ERROR(check_weights());
   LOCKSTEP_RETURN_IF_ERROR(state_->save(step_.get()));
   last_checkpoint_s_ = clock_.wall_seconds();
   // Weights that differ between ranks would go on diverging without a word.
+  LOCKSTEP_ASSIGN_OR_RETURN(const float* const weights, step_->host_weights());
   return check_same_on_all_ranks(communicator_, fmt::format("the weights at step {} (SHA-256)", step_->next_step()),
-                                 weights_sha256(setup_->network.params(), step_->weights()));
+                                 weights_sha256(setup_->network.params(), weights));
 }
 
 // A step whose gradient overflowed shows in the next step's loss; a checkpoint in between must not keep it. (Of the
 // moments a rank sees its own shards; those of others it holds as they were at the start.)
 absl::Status Trainer::check_weights() {
-  const std::pair<const char*, const float*> buffers[] = {{"weights", step_->weights()},
-                                                          {"first moments", step_->first_moment().data()},
-                                                          {"second moments", step_->second_moment().data()}};
+  LOCKSTEP_ASSIGN_OR_RETURN(const HostState state, step_->host_state());
+  const std::pair<const char*, const float*> buffers[] = {
+      {"weights", state.weights}, {"first moments", state.first_moment}, {"second moments", state.second_moment}};
   for (const auto& [what, flat] : buffers) {
     for (const Param& param : setup_->network.params().params()) {
       const float* values = flat + param.offset;
@@ -194,10 +201,9 @@ absl::Status Trainer::check_weights() {
 
 absl::Status Trainer::run_evaluation() {
   const RunClock::Pause pause(&clock_);
-  LOCKSTEP_RETURN_IF_ERROR(step_->finish_all_gathers());
+  LOCKSTEP_RETURN_IF_ERROR(step_->finish());
   const EvalOptions options{.steps = config_.eval_steps, .batch_size = config_.eval_batch_size};
-  LOCKSTEP_ASSIGN_OR_RETURN(last_evaluation_, evaluate(communicator_, setup_->kernel, step_->model(), step_->weights(),
-                                                       *setup_->test_data, options));
+  LOCKSTEP_ASSIGN_OR_RETURN(last_evaluation_, evaluate(communicator_, *step_, *setup_->test_data, options));
   if (metrics_) metrics_->evaluation(step_->next_step(), last_evaluation_, *setup_->test_data);
   if (std::isfinite(last_evaluation_.loss)) return absl::OkStatus();
   return absl::OutOfRangeError(fmt::format("non-finite loss on the test set at step {}", step_->next_step()));
@@ -217,21 +223,22 @@ absl::Status Trainer::leave_early() {
 absl::Status Trainer::finish() {
   if (state_->saved_step() != step_->next_step()) LOCKSTEP_RETURN_IF_ERROR(save_checkpoint());
   LOCKSTEP_RETURN_IF_ERROR(run_evaluation());
-  if (metrics_) metrics_->add_histograms(step_->next_step(), setup_->network.params(), step_->weights());
+  LOCKSTEP_ASSIGN_OR_RETURN(const float* const weights, step_->host_weights());
+  if (metrics_) metrics_->add_histograms(step_->next_step(), setup_->network.params(), weights);
   LOCKSTEP_RETURN_IF_ERROR(state_->finish());
   return write_summary();
 }
 
 absl::Status Trainer::write_summary() {
   const double train_s = clock_.training_seconds();
-  LOCKSTEP_ASSIGN_OR_RETURN(const auto usage, usage_.sample(communicator_, step_->reducer().wait_seconds()));
+  LOCKSTEP_ASSIGN_OR_RETURN(const auto usage, usage_.sample(communicator_, step_->wait_seconds()));
   const int64_t steps = step_->next_step();
   RunSummary summary;
   summary.config = config_;
-  summary.backend = backend_text(setup_->kernel);
+  summary.backend = backend_text(*setup_);
   summary.ranks = communicator_.size();
   summary.threads = static_cast<int>(config_.threads);
-  summary.transport = step_->reducer().transport();
+  summary.transport = step_->transport();
   summary.parameters = setup_->network.params().parameter_count();
   summary.steps = steps;
   summary.examples = steps * config_.train_batch_size;
@@ -244,7 +251,8 @@ absl::Status Trainer::write_summary() {
   for (const RankUsage& rank : usage) {
     summary.peak_memory_bytes = std::max(summary.peak_memory_bytes, rank.peak_memory_bytes);
   }
-  summary.weights_sha256 = weights_sha256(setup_->network.params(), step_->weights());
+  LOCKSTEP_ASSIGN_OR_RETURN(const float* const weights, step_->host_weights());
+  summary.weights_sha256 = weights_sha256(setup_->network.params(), weights);
   // Nothing was left to train: the figures of the run that trained it are worth more than those of a glance at it.
   const bool keep = steps == first_step_ && holds_summary_of(config_.output_dir, summary.weights_sha256);
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator_, is_rank_0() && !keep ? write_run_summary(summary) : absl::OkStatus()));

@@ -10,7 +10,8 @@
 namespace lockstep {
 namespace {
 
-std::span<float> values_of(const Param& param, float* flat) {
+template <typename T>
+std::span<T> values_of(const Param& param, T* flat) {
   return {flat + param.offset, static_cast<size_t>(param.size)};
 }
 
@@ -32,8 +33,9 @@ absl::StatusOr<std::unique_ptr<TrainingState>> TrainingState::open(Communicator&
 absl::StatusOr<std::string> TrainingState::restore(TrainStep* step) {
   std::string prefix;
   absl::Status status;
+  Scalars scalars;
   if (communicator_.rank() == 0) {
-    auto loaded = load_on_rank_0(step);
+    auto loaded = load_on_rank_0(step, &scalars);
     status = loaded.status();
     if (loaded.ok()) prefix = *loaded;
   }
@@ -41,62 +43,59 @@ absl::StatusOr<std::string> TrainingState::restore(TrainStep* step) {
   LOCKSTEP_ASSIGN_OR_RETURN(const auto prefixes, communicator_.all_gather(prefix));
   prefix = prefixes[0];
   if (prefix.empty()) return prefix;
-  struct {
-    int64_t step;
-    float beta1_power, beta2_power;
-  } scalars{step->next_step(), step->beta1_power(), step->beta2_power()};
   const size_t bytes = static_cast<size_t>(params_.buffer_size()) * sizeof(float);
+  LOCKSTEP_ASSIGN_OR_RETURN(const HostState state, step->state_to_fill());
   LOCKSTEP_RETURN_IF_ERROR(communicator_.broadcast(&scalars, sizeof(scalars), 0));
-  LOCKSTEP_RETURN_IF_ERROR(communicator_.broadcast(step->weights(), bytes, 0));
-  LOCKSTEP_RETURN_IF_ERROR(communicator_.broadcast(step->first_moment().data(), bytes, 0));
-  LOCKSTEP_RETURN_IF_ERROR(communicator_.broadcast(step->second_moment().data(), bytes, 0));
-  step->restore(scalars.step, scalars.beta1_power, scalars.beta2_power);
+  for (float* const buffer : {state.weights, state.first_moment, state.second_moment}) {
+    LOCKSTEP_RETURN_IF_ERROR(communicator_.broadcast(buffer, bytes, 0));
+  }
+  LOCKSTEP_RETURN_IF_ERROR(step->restore(scalars.step, scalars.beta1_power, scalars.beta2_power));
   saved_step_ = scalars.step;
-  LOCKSTEP_RETURN_IF_ERROR(check_same_on_all_ranks(communicator_, "the restored weights (SHA-256)",
-                                                   weights_sha256(params_, step->weights())));
+  LOCKSTEP_ASSIGN_OR_RETURN(const float* const weights, step->host_weights());
+  LOCKSTEP_RETURN_IF_ERROR(
+      check_same_on_all_ranks(communicator_, "the restored weights (SHA-256)", weights_sha256(params_, weights)));
   return prefix;
 }
 
-absl::StatusOr<std::string> TrainingState::load_on_rank_0(TrainStep* step) {
+absl::StatusOr<std::string> TrainingState::load_on_rank_0(TrainStep* step, Scalars* scalars) {
   const KeepAlive reading(communicator_);
   LOCKSTEP_ASSIGN_OR_RETURN(const LatestCheckpoint latest, manager_->latest());
   for (const std::string& warning : latest.warnings) LOG_WARNING("{}", warning);
   if (!latest.checkpoint) return std::string();
-  LOCKSTEP_RETURN_IF_ERROR(annotate(copy_from(*latest.checkpoint, step), latest.checkpoint->prefix()));
+  LOCKSTEP_RETURN_IF_ERROR(annotate(copy_from(*latest.checkpoint, step, scalars), latest.checkpoint->prefix()));
   return latest.checkpoint->prefix();
 }
 
-absl::Status TrainingState::copy_from(const LoadedCheckpoint& checkpoint, TrainStep* step) const {
+absl::Status TrainingState::copy_from(const LoadedCheckpoint& checkpoint, TrainStep* step, Scalars* scalars) const {
+  LOCKSTEP_ASSIGN_OR_RETURN(const HostState state, step->state_to_fill());
   for (const Param& param : params_.params()) {
-    LOCKSTEP_RETURN_IF_ERROR(checkpoint.read(param.name, param.shape, values_of(param, step->weights())));
+    LOCKSTEP_RETURN_IF_ERROR(checkpoint.read(param.name, param.shape, values_of(param, state.weights)));
+    LOCKSTEP_RETURN_IF_ERROR(checkpoint.read(param.name + "/Adam", param.shape, values_of(param, state.first_moment)));
     LOCKSTEP_RETURN_IF_ERROR(
-        checkpoint.read(param.name + "/Adam", param.shape, values_of(param, step->first_moment().data())));
-    LOCKSTEP_RETURN_IF_ERROR(
-        checkpoint.read(param.name + "/Adam_1", param.shape, values_of(param, step->second_moment().data())));
+        checkpoint.read(param.name + "/Adam_1", param.shape, values_of(param, state.second_moment)));
   }
-  float beta1_power = 0, beta2_power = 0;
-  LOCKSTEP_RETURN_IF_ERROR(checkpoint.read("beta1_power", {}, {&beta1_power, 1}));
-  LOCKSTEP_RETURN_IF_ERROR(checkpoint.read("beta2_power", {}, {&beta2_power, 1}));
-  step->restore(checkpoint.global_step(), beta1_power, beta2_power);
+  LOCKSTEP_RETURN_IF_ERROR(checkpoint.read("beta1_power", {}, {&scalars->beta1_power, 1}));
+  LOCKSTEP_RETURN_IF_ERROR(checkpoint.read("beta2_power", {}, {&scalars->beta2_power, 1}));
+  scalars->step = checkpoint.global_step();
   return absl::OkStatus();
 }
 
 absl::Status TrainingState::save(TrainStep* step) {
-  LOCKSTEP_RETURN_IF_ERROR(step->finish_all_gathers());
+  LOCKSTEP_RETURN_IF_ERROR(step->finish());
   const bool writer = communicator_.rank() == 0;
   if (writer && full_m_.size() == 0) {
     full_m_ = AlignedBuffer<float>(static_cast<size_t>(params_.buffer_size()));
     full_v_ = AlignedBuffer<float>(static_cast<size_t>(params_.buffer_size()));
   }
-  LOCKSTEP_RETURN_IF_ERROR(step->reducer().gather_shards(step->first_moment().data(), full_m_.data()));
-  LOCKSTEP_RETURN_IF_ERROR(step->reducer().gather_shards(step->second_moment().data(), full_v_.data()));
+  LOCKSTEP_RETURN_IF_ERROR(step->gather_moments(full_m_.data(), full_v_.data()));
   saved_step_ = step->next_step();
   if (!writer) return absl::OkStatus();
 
+  LOCKSTEP_ASSIGN_OR_RETURN(const float* const weights, step->host_weights());
   const float beta1_power = step->beta1_power(), beta2_power = step->beta2_power();
   CheckpointData data{.global_step = step->next_step(), .tensors = {}};
   for (const Param& param : params_.params()) {
-    data.tensors.push_back({param.name, param.shape, values_of(param, step->weights())});
+    data.tensors.push_back({param.name, param.shape, values_of(param, weights)});
     data.tensors.push_back({param.name + "/Adam", param.shape, values_of(param, full_m_.data())});
     data.tensors.push_back({param.name + "/Adam_1", param.shape, values_of(param, full_v_.data())});
   }

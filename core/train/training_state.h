@@ -37,8 +37,13 @@ class TrainingState {
 
  private:
   TrainingState(Communicator& communicator, const ParamTable& params) : communicator_(communicator), params_(params) {}
-  absl::StatusOr<std::string> load_on_rank_0(TrainStep* step);
-  absl::Status copy_from(const LoadedCheckpoint& checkpoint, TrainStep* step) const;
+  // What a checkpoint holds besides flat buffers; sent between ranks as it is.
+  struct Scalars {
+    int64_t step = 0;
+    float beta1_power = 0, beta2_power = 0;
+  };
+  absl::StatusOr<std::string> load_on_rank_0(TrainStep* step, Scalars* scalars);
+  absl::Status copy_from(const LoadedCheckpoint& checkpoint, TrainStep* step, Scalars* scalars) const;
 
   Communicator& communicator_;
   const ParamTable& params_;
