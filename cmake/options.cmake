@@ -5,6 +5,8 @@ option(LOCKSTEP_BENCH "Build the benchmarks" ON)
 option(LOCKSTEP_WERROR "Treat compiler warnings as errors (CI and presets set it)" OFF)
 set(LOCKSTEP_CUDA AUTO CACHE STRING "Build the CUDA library: AUTO (where a GPU is present), ON (missing toolkit is an error) or OFF")
 set_property(CACHE LOCKSTEP_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(LOCKSTEP_NCCL AUTO CACHE STRING "Training on several GPUs, with NCCL: AUTO (where it is found), ON (missing is an error) or OFF")
+set_property(CACHE LOCKSTEP_NCCL PROPERTY STRINGS AUTO ON OFF)
 set(LOCKSTEP_SANITIZE "" CACHE STRING "Sanitizers, comma separated: address,undefined or thread")
 
 set(CMAKE_CXX_STANDARD 20)

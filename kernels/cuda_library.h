@@ -42,4 +42,4 @@ absl::StatusOr<const CudaLibrary*> open_cuda_library();
 }  // namespace lockstep
 
 // What the shared object exports.
-extern "C" const lockstep::CudaLibrary* lockstep_cuda_library();
+extern "C" __attribute__((visibility("default"))) const lockstep::CudaLibrary* lockstep_cuda_library();
