@@ -17,6 +17,8 @@ set(below_bench ${below_core/train} core/train serve jobs tests/support)  # the 
 set(below_tests ${layers})
 # The program `lockstep` wires the subcommands of both serve and jobs.
 set(extra_for_serve/lockstep_main.cc jobs)
+# The emulated NCCL meets the emulated streams in one file.
+set(extra_for_mpi/emu/nccl_streams.cc kernels)
 
 # Header (regular expression) and the folders that own it; only their .cc and .cu files may include it.
 set(owned_headers
