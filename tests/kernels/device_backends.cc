@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Our kernels on the emulator, once per thread order, or on a GPU: the programs that link one or the other.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
 #include <memory>
 #include <utility>
 
@@ -53,8 +56,8 @@ struct Arithmetic {
 
 std::vector<BackendCase> in_each_order(const Arithmetic& a) {
 #if defined(LOCKSTEP_EMULATED)
-  const std::pair<const char*, emu::ThreadOrder> orders[] = {{"_ascending", {}},
-                                                             {"_descending", {emu::Order::kDescending}}};
+  const std::pair<const char*, emu::ThreadOrder> orders[] = {
+      {"_ascending", {}}, {"_descending", {emu::Order::kDescending}}, {"_seeded", {emu::Order::kSeeded, 1}}};
   std::vector<BackendCase> cases;
   for (const auto& [name, order] : orders) {
     const auto enter_in_order = [a, order = order](KernelContext& context) {
@@ -65,9 +68,20 @@ std::vector<BackendCase> in_each_order(const Arithmetic& a) {
   }
   return cases;
 #else
+  if (!cuda_device_count().ok()) return {};
   const auto enter_it = [a](KernelContext& context) { return enter(context, a.tensor_cores, a.bf16); };
   return {{Backend::kCuda, 0, a.name, enter_it, a.factor_rounding}};
 #endif
+}
+
+// Without a device there is no other test, and this one says so.
+TEST(Device, IsThere) {
+  const absl::Status status = cuda_device_count().status();
+  const char* const required = std::getenv("LOCKSTEP_REQUIRE_GPU");
+  if (!status.ok() && (required == nullptr || std::string(required) != "1")) {
+    GTEST_SKIP() << "no GPU: " << std::string(status.message());
+  }
+  EXPECT_TRUE(status.ok()) << std::string(status.message());
 }
 
 }  // namespace
