@@ -101,9 +101,13 @@ endif()
 
 if(LOCKSTEP_HAVE_CUDA)
   # Ampere (80: A100, 86: RTX 30), Ada (89), Hopper (90), Blackwell (100: B200, 120: RTX 50): what cp.async and TF32
-  # products need and nvcc 13 compiles. The last one's PTX lets later GPUs run it.
+  # products need and nvcc 13 compiles. The last one's PTX lets later GPUs run it. AUTO builds for the GPU that is here.
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 80-real 86-real 89-real 90-real 100-real 120)
+    if(LOCKSTEP_CUDA STREQUAL "AUTO")
+      set(CMAKE_CUDA_ARCHITECTURES native)
+    else()
+      set(CMAKE_CUDA_ARCHITECTURES 80-real 86-real 89-real 90-real 100-real 120)
+    endif()
   endif()
   set(CMAKE_CUDA_COMPILER "${LOCKSTEP_NVCC}")
   enable_language(CUDA)

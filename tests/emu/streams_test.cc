@@ -3,7 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include <bit>
+#include <cstdlib>
 
 #include "kernels/emu/stream.h"
 #include "tests/emu/emulated_test.h"
@@ -202,6 +203,44 @@ TEST_P(Streams, MemoryRunsOutWithTheSizesInTheMessage) {
   EXPECT_TRUE(absl::IsResourceExhausted(memory.status()));
   EXPECT_THAT(std::string(memory.status().message()), HasSubstr("2097152 bytes wanted"));
   emu::set_device_memory_bytes(before);
+}
+
+#if !defined(__SANITIZE_ADDRESS__)
+// Written by code that no hook watches.
+TEST_P(Streams, GuardBytesAreComparedAfterEachLaunch) {
+  const DeviceBuffer<float> x = buffer(kSize);
+  const auto overwrite = [&x](int64_t index, float value) {
+    return [p = x.data() + index, value] {
+      *p = value;
+      return emu::Failure{};
+    };
+  };
+  const auto launch_after = [&](const emu::Work& work) {
+    EXPECT_EQ(emu::enqueue_work(static_cast<cudaStream_t>(stream_.native), work), cudaSuccess);
+    return outcome(sound::add(stream_, x.data(), 1));
+  };
+  EXPECT_THAT(
+      launch_after(overwrite(kSize, 1)),
+      HasSubstr("kernel `sound::add_kernel`: the guard bytes behind an allocation of 8192 bytes were overwritten"));
+  const float nan = std::bit_cast<float>(0xFFFFFFFFu);
+  EXPECT_EQ(launch_after(overwrite(kSize, nan)), "ok");
+  EXPECT_THAT(launch_after(overwrite(-1, 1)), HasSubstr("the guard bytes in front of an allocation of 8192 bytes"));
+  EXPECT_EQ(cudaFree(x.data()), cudaErrorIllegalAddress);
+  EXPECT_THAT(cudaGetErrorString(cudaErrorIllegalAddress), HasSubstr("the guard bytes"));
+  EXPECT_EQ(cudaFree(x.data()), cudaErrorInvalidValue);  // a second time, as the buffer's end will
+}
+#endif
+
+TEST(EmulatedDevices, AreAsManyAsTheEnvironmentSays) {
+  ASSERT_EQ(::setenv("LOCKSTEP_EMU_DEVICES", "0", 1), 0);
+  EXPECT_TRUE(absl::IsFailedPrecondition(cuda_device_count().status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(make_cuda_device(0).status()));
+  ASSERT_EQ(::setenv("LOCKSTEP_EMU_DEVICES", "2", 1), 0);
+  EXPECT_EQ(cuda_device_count().value(), 2);
+  EXPECT_EQ(make_cuda_device(1).value()->name(), "emulated GPU (sm_86)");
+  EXPECT_NE(cuda_device_id(0).value(), cuda_device_id(1).value());
+  EXPECT_THAT(std::string(make_cuda_device(2).status().message()), HasSubstr("no GPU 2: this process sees 2"));
+  ASSERT_EQ(::unsetenv("LOCKSTEP_EMU_DEVICES"), 0);
 }
 
 TEST_P(Streams, HostCannotTouchDeviceMemory) {
