@@ -60,6 +60,36 @@ void __tsan_func_exit() {}
 void __tsan_vptr_read(void**) {}
 void __tsan_vptr_update(void**, void*) {}
 
+// Atomic operations of host code beside the kernels: reference counts, guards of static variables.
+#define LOCKSTEP_EMU_ATOMICS(bits)                                                                                   \
+  uint##bits##_t __tsan_atomic##bits##_load(const volatile void* p, int) {                                           \
+    return __atomic_load_n(static_cast<const volatile uint##bits##_t*>(p), __ATOMIC_SEQ_CST);                        \
+  }                                                                                                                  \
+  void __tsan_atomic##bits##_store(volatile void* p, uint##bits##_t v, int) {                                        \
+    __atomic_store_n(static_cast<volatile uint##bits##_t*>(p), v, __ATOMIC_SEQ_CST);                                 \
+  }                                                                                                                  \
+  uint##bits##_t __tsan_atomic##bits##_exchange(volatile void* p, uint##bits##_t v, int) {                           \
+    return __atomic_exchange_n(static_cast<volatile uint##bits##_t*>(p), v, __ATOMIC_SEQ_CST);                       \
+  }                                                                                                                  \
+  uint##bits##_t __tsan_atomic##bits##_fetch_add(volatile void* p, uint##bits##_t v, int) {                          \
+    return __atomic_fetch_add(static_cast<volatile uint##bits##_t*>(p), v, __ATOMIC_SEQ_CST);                        \
+  }                                                                                                                  \
+  uint##bits##_t __tsan_atomic##bits##_fetch_sub(volatile void* p, uint##bits##_t v, int) {                          \
+    return __atomic_fetch_sub(static_cast<volatile uint##bits##_t*>(p), v, __ATOMIC_SEQ_CST);                        \
+  }                                                                                                                  \
+  bool __tsan_atomic##bits##_compare_exchange_strong(volatile void* p, void* expected, uint##bits##_t v, int, int) { \
+    return __atomic_compare_exchange_n(static_cast<volatile uint##bits##_t*>(p),                                     \
+                                       static_cast<uint##bits##_t*>(expected), v, false, __ATOMIC_SEQ_CST,           \
+                                       __ATOMIC_SEQ_CST);                                                            \
+  }                                                                                                                  \
+  bool __tsan_atomic##bits##_compare_exchange_weak(volatile void* p, void* expected, uint##bits##_t v, int, int) {   \
+    return __tsan_atomic##bits##_compare_exchange_strong(p, expected, v, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);        \
+  }
+LOCKSTEP_EMU_ATOMICS(8)
+LOCKSTEP_EMU_ATOMICS(32)
+LOCKSTEP_EMU_ATOMICS(64)
+#undef LOCKSTEP_EMU_ATOMICS
+
 // The record of a misaligned pointer: where, type, logarithm of the alignment, kind of access.
 void __ubsan_handle_type_mismatch_v1(const SourceLocation* where, void* p) {
   if (lockstep::emu::running_thread() < 0) return;
