@@ -196,17 +196,20 @@ void open_barrier() {
   g_running.stamp += 1;
 }
 
+void number_threads(const dim3& dims) {
+  Block& block = machine().block;
+  block.threads = static_cast<int>(dims.x * dims.y * dims.z);
+  for (int t = 0; t < block.threads; ++t) {
+    const auto i = static_cast<unsigned>(t);
+    block.thread[t].index = {i % dims.x, i / dims.x % dims.y, i / dims.x / dims.y};
+  }
+}
+
 void start_block(const Grid& grid, size_t static_shared_limit) {
   Machine& m = machine();
   Block& block = m.block;
   block.done = 0;
-  block.threads = static_cast<int>(grid.block.x * grid.block.y * grid.block.z);
-  for (int t = 0; t < block.threads; ++t) {
-    const auto i = static_cast<unsigned>(t);
-    Thread& thread = block.thread[t];
-    thread.state = State::kReady;
-    thread.index = {i % grid.block.x, i / grid.block.x % grid.block.y, i / grid.block.x / grid.block.y};
-  }
+  for (int t = 0; t < block.threads; ++t) block.thread[t].state = State::kReady;
   std::fill(std::begin(block.warp_epoch), std::end(block.warp_epoch), 0u);
   g_running.block_stamp = ++g_running.stamp;
   m.shared_arrays.clear();
@@ -225,11 +228,11 @@ void end_block() {
   release_shared();
 }
 
-void run_block(const Grid& grid, ThreadOrder order) {
+// `sequence` is the order of the threads, made anew where it is seeded.
+void run_block(const Grid& grid, ThreadOrder order, std::vector<int64_t>& sequence) {
   Machine& m = machine();
   start_block(grid, kMaxSharedBytes - grid.shared_bytes);
-  std::vector<int64_t> sequence;
-  arrange(sequence, m.block.threads, order, g_running.stamp);
+  if (order.kind == Order::kSeeded) arrange(sequence, m.block.threads, order, g_running.stamp);
   while (m.block.done < m.block.threads && !m.failure.failed()) {
     bool any = false;
     for (const int64_t t : sequence) {
@@ -280,13 +283,15 @@ Failure run_grid(const Grid& grid) {
   blockDim = grid.block;
   const ThreadOrder order = thread_order();
   const int64_t blocks = int64_t{grid.grid.x} * grid.grid.y * grid.grid.z;
-  std::vector<int64_t> sequence;
+  number_threads(grid.block);
+  std::vector<int64_t> sequence, threads;
   arrange(sequence, blocks, order, 0);
+  arrange(threads, m.block.threads, order, 0);
   for (const int64_t b : sequence) {
     const auto i = static_cast<uint64_t>(b);
     blockIdx = {static_cast<unsigned>(i % grid.grid.x), static_cast<unsigned>(i / grid.grid.x % grid.grid.y),
                 static_cast<unsigned>(i / grid.grid.x / grid.grid.y)};
-    run_block(grid, order);
+    run_block(grid, order, threads);
     if (m.failure.failed()) break;
   }
   g_running.call = nullptr;

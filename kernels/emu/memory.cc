@@ -62,15 +62,14 @@ void for_words(uintptr_t begin, size_t bytes, const F& f) {
   }
 }
 
-// The same for all words of a range that starts and ends at a word; else as for_words.
-template <typename F>
-void update_states(uintptr_t begin, size_t bytes, const F& update) {
+// Calls edges(word, mask) for words of which the range holds a part, and whole(first word, words) for those between.
+template <typename Edges, typename Whole>
+void for_range(uintptr_t begin, size_t bytes, const Edges& edges, const Whole& whole) {
   const uintptr_t first = round_up(begin, 4), last = (begin + bytes) & ~uintptr_t{3};
-  const auto one = [&](size_t word, uint8_t mask) { g_arena.state[word] = update(g_arena.state[word], mask); };
-  if (first >= last) return for_words(begin, bytes, one);
-  for_words(begin, first - begin, one);
-  for (size_t word = word_of(first); word < word_of(last); ++word) one(word, 0xF);
-  for_words(last, begin + bytes - last, one);
+  if (first >= last) return for_words(begin, bytes, edges);
+  for_words(begin, first - begin, edges);
+  whole(word_of(first), (last - first) / 4);
+  for_words(last, begin + bytes - last, edges);
 }
 
 // Pages of memory and shadows that nobody will use again.
@@ -141,16 +140,21 @@ bool reserve_arena() {
 
 void set_valid(uintptr_t begin, size_t bytes, bool valid) {
   poison(begin, bytes, valid);
-  update_states(begin, bytes, [valid](uint8_t state, uint8_t mask) {
-    const int kept = state & ~(mask | mask << 4);
-    return static_cast<uint8_t>(valid ? kept | mask : kept);
-  });
+  uint8_t* const state = g_arena.state;
+  const auto edge = [=](size_t word, uint8_t mask) {
+    const int kept = state[word] & ~(mask | mask << 4);
+    state[word] = static_cast<uint8_t>(valid ? kept | mask : kept);
+  };
+  for_range(begin, bytes, edge, [=](size_t word, size_t words) { std::memset(state + word, valid ? 0x0F : 0, words); });
 }
 
 void set_written(uintptr_t begin, size_t bytes, bool written) {
-  update_states(begin, bytes, [written](uint8_t state, uint8_t mask) {
-    return static_cast<uint8_t>(written ? state | mask << 4 : state & ~(mask << 4));
-  });
+  uint8_t* const state = g_arena.state;
+  const auto edge = [=](size_t word, uint8_t mask) {
+    state[word] = static_cast<uint8_t>(written ? state[word] | mask << 4 : state[word] & ~(mask << 4));
+  };
+  for_range(begin, bytes, edge,
+            [=](size_t word, size_t words) { std::memset(state + word, written ? 0xFF : 0x0F, words); });
 }
 
 bool all_valid(uintptr_t begin, size_t bytes) {
