@@ -5,6 +5,12 @@ namespace lockstep {
 
 const DeviceOps& cuda_device_ops() {
   static const DeviceOps ops{
+      .conv2d_fwd = cuda::conv2d_fwd,
+      .conv2d_bwd_data = cuda::conv2d_bwd_data,
+      .conv2d_bwd_filter = cuda::conv2d_bwd_filter,
+      .conv2d_pool_fwd = cuda::conv2d_pool_fwd,
+      .conv2d_pool_bwd_data = cuda::conv2d_pool_bwd_data,
+      .conv2d_pool_bwd_filter = cuda::conv2d_pool_bwd_filter,
       .pool2d_max_fwd = cuda::pool2d_max_fwd,
       .pool2d_max_bwd = cuda::pool2d_max_bwd,
       .dropout_fwd = cuda::dropout_fwd,
@@ -13,6 +19,7 @@ const DeviceOps& cuda_device_ops() {
       .softmax = cuda::softmax,
       .adam_update = cuda::adam_update,
       .scale_images = cuda::scale_images,
+      .conv2d_workspace_bytes = cuda::conv2d_workspace_bytes,
   };
   return ops;
 }

@@ -47,4 +47,8 @@ decltype(ref::conv2d_bwd_filter) conv2d_bwd_filter;
 decltype(ref::conv2d_pool_fwd) conv2d_pool_fwd;
 decltype(ref::conv2d_pool_bwd_data) conv2d_pool_bwd_data;
 decltype(ref::conv2d_pool_bwd_filter) conv2d_pool_bwd_filter;
+
+// DeviceOps::conv2d_workspace_bytes.
+int64_t conv2d_workspace_bytes(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams* pool,
+                               const GradSlices& slices);
 }  // namespace lockstep::cuda
