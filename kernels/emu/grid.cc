@@ -21,7 +21,7 @@ dim3 blockDim, gridDim;
 
 namespace lockstep::emu {
 
-Running g_running;
+constinit thread_local Running g_running;
 
 namespace {
 
@@ -55,6 +55,7 @@ struct Machine {
   Context scheduler;
   Block block;
   int current = -1;
+  uint32_t stamp = 1;  // the last one given
   Failure failure;
   StackPool stacks;
   std::vector<std::pair<const void*, void*>> shared_arrays;  // of the block, by place in the source
@@ -252,7 +253,7 @@ bool has_zero(const dim3& dims) { return dims.x == 0 || dims.y == 0 || dims.z ==
 
 }  // namespace
 
-int running_thread() { return machine().current; }
+int running_thread() { return g_running.stack == 0 ? -1 : machine().current; }
 
 Failure check_grid(const Grid& grid) {
   const auto invalid = [](const std::string& text) { return Failure{cudaErrorInvalidConfiguration, text}; };
@@ -271,14 +272,14 @@ Failure check_grid(const Grid& grid) {
 Failure run_grid(const Grid& grid) {
   constexpr uint32_t kStampsRunOut = 0xE0000000u;
   Machine& m = machine();
-  if (g_running.stamp > kStampsRunOut) {
+  if (m.stamp > kStampsRunOut) {
     forget_accesses();
-    g_running.stamp = 1;
+    m.stamp = 1;
   }
   m.grid = &grid;
   m.failure = {};
   g_running.call = grid.call;
-  g_running.launch_stamp = ++g_running.stamp;
+  g_running.stamp = g_running.launch_stamp = m.stamp + 1;
   gridDim = grid.grid;
   blockDim = grid.block;
   const ThreadOrder order = thread_order();
@@ -295,6 +296,7 @@ Failure run_grid(const Grid& grid) {
     if (m.failure.failed()) break;
   }
   g_running.call = nullptr;
+  m.stamp = g_running.stamp;
   if (!m.failure.failed()) {
     if (const std::string guard = overwritten_guard(); !guard.empty()) {
       m.failure = {cudaErrorIllegalAddress, fmt::format("kernel `{}`: {}", function_name(grid.call->address()), guard)};

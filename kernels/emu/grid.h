@@ -26,17 +26,19 @@ Failure check_grid(const Grid& grid);
 // Runs it to the end, or to the first finding.
 Failure run_grid(const Grid& grid);
 
-// The thread that runs now, for the checks of its accesses (memory.h explains stamps and who).
+// The thread of a kernel that this thread of the host runs now, for the checks of its accesses (memory.h explains
+// stamps and who). Other threads of the host run beside it: the linker may have given them inline functions that call
+// hooks.
 struct Running {
   uint32_t stamp = 1;         // of the interval between two barriers
   uint32_t block_stamp = 1;   // the first of the block
   uint32_t launch_stamp = 1;  // the first of the launch
   uint32_t who = 0;           // thread and its count of __syncwarp, shifted
-  uintptr_t stack = 0;        // its lowest address; 0 while no thread runs
+  uintptr_t stack = 0;        // its lowest address; 0: none
   const KernelCall* call = nullptr;
 };
-extern Running g_running;
-// Index of the running thread in its block; -1: none.
+extern constinit thread_local Running g_running;
+// Its index in the block; -1: none.
 int running_thread();
 
 // What lanes do together: each passes what it brings, the last to come calls run(), which may read and write what all

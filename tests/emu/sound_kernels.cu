@@ -115,6 +115,10 @@ absl::Status numbers(DeviceStream stream, int* y) {
 absl::Status add(DeviceStream stream, float* x, float value) {
   return launch(add_kernel, LaunchDims{dim3(64), dim3(32)}, stream, x, value);
 }
+void touch_host(float* x) {
+  volatile float* const p = x;
+  for (int i = 0; i < 1000; ++i) *p = *p + 1;
+}
 absl::Status count(DeviceStream stream, unsigned* x) {
   return launch(count_kernel, LaunchDims{dim3(3), dim3(32)}, stream, x);
 }

@@ -29,4 +29,7 @@ absl::Status add(DeviceStream stream, float* x, float value);
 // One atomic addition of 1 by each of 96 threads.
 absl::Status count(DeviceStream stream, unsigned* x);
 
+// Host code that is compiled as kernels are.
+void touch_host(float* x);
+
 }  // namespace lockstep::sound

@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <bit>
 #include <cstdlib>
+#include <thread>
 
 #include "kernels/emu/stream.h"
 #include "tests/emu/emulated_test.h"
@@ -241,6 +243,19 @@ TEST(EmulatedDevices, AreAsManyAsTheEnvironmentSays) {
   EXPECT_NE(cuda_device_id(0).value(), cuda_device_id(1).value());
   EXPECT_THAT(std::string(make_cuda_device(2).status().message()), HasSubstr("no GPU 2: this process sees 2"));
   ASSERT_EQ(::unsetenv("LOCKSTEP_EMU_DEVICES"), 0);
+}
+
+// An inline function of a kernel's file may serve the whole program, hooks and all.
+TEST_P(Streams, OtherThreadsOfTheHostAreNotTakenForThreadsOfAKernel) {
+  const DeviceBuffer<float> x = buffer(kSize);
+  std::atomic<bool> stop = false;
+  std::thread other([&stop] {
+    std::vector<float> host(1);
+    while (!stop) sound::touch_host(host.data());
+  });
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(outcome(sound::add(stream_, x.data(), 1)), "ok");
+  stop = true;
+  other.join();
 }
 
 TEST_P(Streams, HostCannotTouchDeviceMemory) {
