@@ -73,10 +73,10 @@ absl::Status check_cpu(const TrainConfig& config) {
   return absl::OkStatus();
 }
 
-Opened take_cpu(TrainConfig* config) {
+Opened take_cpu(Communicator& communicator, TrainConfig* config) {
   config->device = "cpu";
   if (config->backend == "auto") config->backend = "simd";
-  LOCKSTEP_RETURN_IF_ERROR(check_cpu(*config));
+  LOCKSTEP_RETURN_IF_ERROR(agree(communicator, check_cpu(*config)));
   return nullptr;
 }
 
@@ -94,7 +94,7 @@ DeviceContext device_context(const Accelerator& accelerator, const TrainConfig& 
 
 Opened open_accelerator(Communicator& communicator, TrainConfig* config) {
   LOCKSTEP_ASSIGN_OR_RETURN(const Backend backend, wanted_backend(*config));
-  if (config->device == "cpu" || !is_device(backend)) return take_cpu(config);
+  if (config->device == "cpu" || !is_device(backend)) return take_cpu(communicator, config);
   Opened opened = open_here(communicator, backend);
   absl::Status status = opened.status();
   const absl::Status shared = check_not_shared(communicator, opened.ok() ? (*opened)->id : "");
@@ -102,7 +102,7 @@ Opened open_accelerator(Communicator& communicator, TrainConfig* config) {
   const absl::Status all = agree(communicator, status);
   if (!all.ok() && config->device == "auto" && config->backend == "auto") {
     if (communicator.rank() == 0) LOG_INFO("device=auto takes the CPU: {}", std::string(all.message()));
-    return take_cpu(config);
+    return take_cpu(communicator, config);
   }
   LOCKSTEP_RETURN_IF_ERROR(all);
   config->device = "cuda";
