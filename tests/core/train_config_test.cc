@@ -68,6 +68,15 @@ TEST(TrainCommandLine, UnknownFlagNamesTheNearest) {
   EXPECT_THAT(parse_error({"train"}), HasSubstr("unexpected argument `train`"));
 }
 
+TEST(TrainCommandLine, DeviceAndBackendMustFit) {
+  EXPECT_THAT(parse_error({"--backend=cuda"}), HasSubstr("add --device=cuda"));
+  EXPECT_THAT(parse_error({"--collective=nccl"}), HasSubstr("add --device=cuda"));
+  EXPECT_THAT(parse_error({"--precision=tf32"}), HasSubstr("add --device=cuda"));
+  EXPECT_THAT(parse_error({"--device=cuda", "--backend=simd"}), HasSubstr("runs on the CPU"));
+  EXPECT_EQ(parse_error({"--device=cuda", "--backend=cudnn", "--precision=bf16"}), "no error");
+  EXPECT_EQ(parse_error({"--device=auto", "--collective=nccl"}), "no error");
+}
+
 TEST(TrainCommandLine, BadValuesSayWhatIsExpected) {
   EXPECT_EQ(parse_error({"--train_batch_size=0"}),
             "train_batch_size must be a whole number from 1 to 2.14748e+09 examples, found `0`");

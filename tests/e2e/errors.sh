@@ -34,5 +34,15 @@ expect_failure 1 "$work/cut_data/train-images-idx3-ubyte" 1 --data_dir "$work/cu
 expect_failure 1 "non-finite loss at step 1 on rank" 2 --learning_rate 1e30 --output_dir "$out"
 expect_log "layer "
 
+# No GPU, whatever this machine has: the library is looked for where it is not.
+export LOCKSTEP_CUDA_LIBRARY=$work/liblockstep_cuda.so
+expect_failure 1 "there is no CUDA library (looked for $work/liblockstep_cuda.so)" 2 --device cuda --output_dir "$out"
+echo "no library" >"$LOCKSTEP_CUDA_LIBRARY"
+expect_failure 1 "cannot load $work/liblockstep_cuda.so" 1 --device cuda --output_dir "$out"
+expect_failure 2 "--backend=cuda runs on a GPU: add --device=cuda" 1 --backend cuda --output_dir "$out"
+train 2 --device auto --train_steps 2 --output_dir "$work/auto"
+expect_log "device=auto takes the CPU"
+unset LOCKSTEP_CUDA_LIBRARY
+
 train 1 --train_steps 3 --output_dir "$work/run"
 expect_failure 1 "seed: 1 in the saved run, 2 now" 2 --train_steps 6 --seed 2 --output_dir "$work/run"
