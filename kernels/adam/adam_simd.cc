@@ -19,8 +19,7 @@ namespace lockstep::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 template <class D>
-HWY_INLINE void adam_vector(D d, const AdamParams& p, float rate, const float* g, float* m, float* v, float* w) {
-  const auto grad = hn::LoadU(d, g);
+HWY_INLINE void adam_vector(D d, const AdamParams& p, float rate, hn::Vec<D> grad, float* m, float* v, float* w) {
   const auto m0 = hn::LoadU(d, m), v0 = hn::LoadU(d, v);
   const auto m1 = hn::MulAdd(hn::Sub(grad, m0), hn::Set(d, 1.0f - p.beta1), m0);
   const auto v1 = hn::MulAdd(hn::Sub(hn::Mul(grad, grad), v0), hn::Set(d, 1.0f - p.beta2), v0);
@@ -30,20 +29,33 @@ HWY_INLINE void adam_vector(D d, const AdamParams& p, float rate, const float* g
   hn::StoreU(hn::Sub(hn::LoadU(d, w), step), d, w);
 }
 
-HWY_INLINE void adam_block(const AdamParams& p, float rate, int n, const float* g, float* m, float* v, float* w) {
+// grad(d, i): elements i … of the gradient as a vector of type d.
+template <typename Grad>
+HWY_INLINE void adam_block(const AdamParams& p, float rate, int n, const Grad& grad, float* m, float* v, float* w) {
   const hn::ScalableTag<float> d;
   const hn::CappedTag<float, 1> d1;
   const int lanes = static_cast<int>(hn::Lanes(d));
   int i = 0;
-  for (; i + lanes <= n; i += lanes) adam_vector(d, p, rate, g + i, m + i, v + i, w + i);
-  for (; i < n; ++i) adam_vector(d1, p, rate, g + i, m + i, v + i, w + i);
+  for (; i + lanes <= n; i += lanes) adam_vector(d, p, rate, grad(d, i), m + i, v + i, w + i);
+  for (; i < n; ++i) adam_vector(d1, p, rate, grad(d1, i), m + i, v + i, w + i);
 }
 
 // Elements [begin, end) of the range.
 void adam_range(const AdamParams& p, float rate, std::span<const GradTerm> terms, const int* sizes, int64_t begin,
                 int64_t end, float* m, float* v, float* w) {
+  // One term is the gradient, two are the halves of the tree: no detour through memory for one or two ranks.
+  const int count = static_cast<int>(end - begin);
+  const float* first = terms[0].data + begin;
   if (terms.size() == 1) {
-    return adam_block(p, rate, static_cast<int>(end - begin), terms[0].data + begin, m + begin, v + begin, w + begin);
+    const auto grad = [first](auto d, int i) { return hn::LoadU(d, first + i); };
+    return adam_block(p, rate, count, grad, m + begin, v + begin, w + begin);
+  }
+  if (terms.size() == 2) {
+    const float* second = terms[1].data + begin;
+    const auto grad = [first, second](auto d, int i) {
+      return hn::Add(hn::LoadU(d, first + i), hn::LoadU(d, second + i));
+    };
+    return adam_block(p, rate, count, grad, m + begin, v + begin, w + begin);
   }
   HWY_ALIGN float stack[kMaxTreeDepth * kSumBlock];
   HWY_ALIGN float grad[kSumBlock];
@@ -51,7 +63,8 @@ void adam_range(const AdamParams& p, float rate, std::span<const GradTerm> terms
     const int n = static_cast<int>(std::min<int64_t>(kSumBlock, end - at));
     const auto term = [&](int i) { return terms[static_cast<size_t>(i)].data + at; };
     tree_sum_block(0, sizes, static_cast<int>(terms.size()), n, term, stack, grad);
-    adam_block(p, rate, n, grad, m + at, v + at, w + at);
+    adam_block(
+        p, rate, n, [&](auto d, int i) { return hn::LoadU(d, grad + i); }, m + at, v + at, w + at);
   }
 }
 

@@ -26,23 +26,30 @@ enum Slot { kPanelSlot = 2, kRowsSlot = 3 };
 // first-level cache.
 inline constexpr int kChunk = 256;
 
+// Panels that forward copies at once: pieces of 256 bytes of a row of weights, as each row lies on a page of its own
+// and finding the page costs more than reading a line of it.
+inline constexpr int kForwardPanels = 2;
+
 int dense_panel() { return kPanel; }
+int dense_fwd_columns() { return kForwardPanels * kPanel; }
 int dense_rows() { return kMaxRows; }
 int dense_tiles(int rows) { return tile_count(rows); }
 int dense_padded(int columns) { return round_up(columns, kLanes); }
 
-// (rows, ld) columns [0, columns) -> (rows, width), zero behind.
-HWY_INLINE void pack_panel(const float* from, int rows, ptrdiff_t ld, int columns, int width, float* to) {
-  if (columns == width) {
-    const Floats d;
-    for (int r = 0; r < rows; ++r, from += ld, to += width) {
-      for (int c = 0; c < width; c += kLanes) hn::StoreU(hn::LoadU(d, from + c), d, to + c);
+// (rows, ld) columns [0, columns) -> panels of (rows, kPanel) behind each other; the last one has the columns that are
+// left, rounded up to whole vectors, zero behind.
+HWY_INLINE void pack_panels(const float* from, int rows, ptrdiff_t ld, int columns, float* to) {
+  const Floats d;
+  const int whole = columns / kPanel * kPanel, rest = columns - whole, rest_width = round_up(rest, kLanes);
+  float* const last = to + ptrdiff_t{whole} * rows;
+  for (int r = 0; r < rows; ++r, from += ld) {
+    float* out = to + ptrdiff_t{r} * kPanel;
+    for (int c = 0; c < whole; c += kPanel, out += ptrdiff_t{rows} * kPanel) {
+      for (int v = 0; v < kPanel; v += kLanes) hn::StoreU(hn::LoadU(d, from + c + v), d, out + v);
     }
-    return;
-  }
-  for (int r = 0; r < rows; ++r, from += ld, to += width) {
-    std::copy_n(from, columns, to);
-    std::fill_n(to + columns, width - columns, 0.0f);
+    if (rest == 0) continue;
+    std::copy_n(from + whole, rest, last + ptrdiff_t{r} * rest_width);
+    std::fill_n(last + ptrdiff_t{r} * rest_width + rest, rest_width - rest, 0.0f);
   }
 }
 
@@ -88,27 +95,52 @@ void dense_pack_tile(int64_t N, int K, int t, const float* x, float* packed) {
   pack_transposed(x + ptrdiff_t{begin} * K, rows, K, K, rows, packed + ptrdiff_t{begin} * K);
 }
 
-// C(N, columns) (+)= rows [k, k + panel rows) of the reduction; A packed by dense_pack_tile.
+// Weights that will be packed next: `rows` rows of `columns` floats, ld apart.
+struct NextBlock {
+  const float* data = nullptr;
+  int rows = 0, columns = 0;
+  ptrdiff_t ld = 0;
+};
+
+// Asks for rows [begin * rows / total, end * rows / total) of the block: they lie too far apart for the processor to
+// see them coming.
+HWY_INLINE void prefetch_part(const NextBlock& block, int64_t begin, int64_t end, int64_t total) {
+  constexpr int kLine = 64 / sizeof(float);
+  const auto last = static_cast<int>(end * block.rows / total);
+  for (auto r = static_cast<int>(begin * block.rows / total); r < last; ++r) {
+    for (int c = 0; c < block.columns; c += kLine) __builtin_prefetch(block.data + r * block.ld + c, 0, 2);
+  }
+}
+
+// C(N, columns) (+)= rows [k, k + panel rows) of the reduction; A packed by dense_pack_tile. Meanwhile asks for `next`.
 HWY_INLINE void packed_product(int64_t N, int K, int k, int count, int columns, const GemmEnds& ends,
-                               const float* packed, const float* panel, int width, float* c, ptrdiff_t ldc) {
+                               const float* packed, const float* panel, int width, float* c, ptrdiff_t ldc,
+                               const NextBlock& next) {
   const auto rows_of = [&](int begin, int rows, GemmLoop& loop) {
+    prefetch_part(next, begin, begin + rows, N);
     loop.a_i = rows;
     return packed + ptrdiff_t{begin} * K + ptrdiff_t{k} * rows;
   };
   gemm_panel_rows({.KI = count, .a_m = 1, .b_i = width}, ends, static_cast<int>(N), columns, rows_of, panel, c, ldc);
 }
 
-// One panel of outputs [o, o + columns) for all examples; x packed in tiles.
-void dense_fwd_panel(const DenseParams& p, int o, const float* x, const float* w, const float* b, float* y) {
-  const int columns = std::min(kPanel, p.O - o), width = round_up(columns, kLanes);
-  HWY_ALIGN float bias[kPanel] = {};
+// Outputs [o, o + columns) for all examples, at most kForwardPanels panels; x packed in tiles.
+void dense_fwd_panels(const DenseParams& p, int o, const float* x, const float* w, const float* b, float* y) {
+  const int columns = std::min(kForwardPanels * kPanel, p.O - o), width = round_up(columns, kLanes);
+  HWY_ALIGN float bias[kForwardPanels * kPanel] = {};
   std::copy_n(b + o, columns, bias);
-  float* panel = scratch(kPanelSlot, static_cast<size_t>(std::min(p.I, kChunk) * width));
+  float* panels = scratch(kPanelSlot, static_cast<size_t>(std::min(p.I, kChunk) * width));
   for (int i = 0; i == 0 || i < p.I; i += kChunk) {
-    const int rows = std::min(kChunk, p.I - i);
-    pack_panel(w + ptrdiff_t{i} * p.O + o, rows, p.O, columns, width, panel);
-    const GemmEnds ends{.bias = bias, .accumulate = i > 0, .relu = p.relu && i + rows == p.I};
-    packed_product(p.N, p.I, i, rows, columns, ends, x, panel, width, y + o, p.O);
+    const int rows = std::min(kChunk, p.I - i), rows_after = std::min(kChunk, p.I - (i + rows));
+    pack_panels(w + ptrdiff_t{i} * p.O + o, rows, p.O, columns, panels);
+    for (int c = 0; c < columns; c += kPanel) {
+      const int wide = std::min(kPanel, columns - c);
+      const int begin = rows_after * c / columns, end = rows_after * (c + wide) / columns;
+      const NextBlock next{w + ptrdiff_t{i + rows + begin} * p.O + o, end - begin, columns, p.O};
+      const GemmEnds ends{.bias = bias + c, .accumulate = i > 0, .relu = p.relu && i + rows == p.I};
+      packed_product(p.N, p.I, i, rows, wide, ends, x, panels + ptrdiff_t{c} * rows, round_up(wide, kLanes), y + o + c,
+                     p.O, next);
+    }
   }
 }
 
@@ -119,7 +151,9 @@ void dense_bwd_data_panel(const DenseParams& p, int i, const float* w, const flo
   for (int o = 0; o == 0 || o < p.O; o += kChunk) {
     const int rows = std::min(kChunk, p.O - o);
     pack_transposed(w + ptrdiff_t{i} * p.O + o, columns, p.O, rows, width, panel);
-    packed_product(p.N, p.O, o, rows, columns, {.accumulate = o > 0}, grad, panel, width, grad_x + i, p.I);
+    const int after = o + rows;
+    const NextBlock next{w + ptrdiff_t{i} * p.O + after, columns, std::min(kChunk, p.O - after), p.O};
+    packed_product(p.N, p.O, o, rows, columns, {.accumulate = o > 0}, grad, panel, width, grad_x + i, p.I, next);
   }
 }
 
@@ -138,6 +172,9 @@ HWY_NOINLINE void grad_tile(const int64_t* offsets, int count, const float* HWY_
   const Floats d;
   HWY_ALIGN float pending[kMaxTreeDepth][MR * NV * kLanes];
   int depth = 0;
+  // The tile is written at the end; fetching its lines meanwhile hides that a store to memory reads first.
+#pragma GCC unroll 28
+  for (int i = 0; i < MR * NV; ++i) __builtin_prefetch(out + i / NV * ld_out + i % NV * kLanes, 1, 3);
   a += offsets[0] * MR;
   grad += offsets[0] * ld_grad;
   for (int s = 0;; ++s) {
@@ -224,11 +261,12 @@ HWY_AFTER_NAMESPACE();
 namespace lockstep::simd {
 
 HWY_EXPORT(dense_panel);
+HWY_EXPORT(dense_fwd_columns);
 HWY_EXPORT(dense_rows);
 HWY_EXPORT(dense_tiles);
 HWY_EXPORT(dense_padded);
 HWY_EXPORT(dense_pack_tile);
-HWY_EXPORT(dense_fwd_panel);
+HWY_EXPORT(dense_fwd_panels);
 HWY_EXPORT(dense_bwd_data_panel);
 HWY_EXPORT(dense_mask_row);
 HWY_EXPORT(dense_bwd_filter_rows);
@@ -261,10 +299,10 @@ const float* pack_tiles(const KernelContext& ctx, int64_t N, int K, const float*
 
 absl::Status dense_fwd(const KernelContext& ctx, const DenseParams& p, const float* x, const float* w, const float* b,
                        float* y) {
-  const int panel = HWY_DYNAMIC_DISPATCH(dense_panel)();
+  const int columns = HWY_DYNAMIC_DISPATCH(dense_fwd_columns)();
   const float* packed = pack_tiles(ctx, p.N, p.I, x);
-  parallel_for(ctx.pool, (p.O + panel - 1) / panel, [&](int64_t i, int) {
-    HWY_DYNAMIC_DISPATCH(dense_fwd_panel)(p, static_cast<int>(i) * panel, packed, w, b, y);
+  parallel_for(ctx.pool, (p.O + columns - 1) / columns, [&](int64_t i, int) {
+    HWY_DYNAMIC_DISPATCH(dense_fwd_panels)(p, static_cast<int>(i) * columns, packed, w, b, y);
   });
   return absl::OkStatus();
 }
