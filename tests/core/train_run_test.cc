@@ -3,12 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <set>
-
 #include "core/train/agree.h"
-#include "io/proto/event.pb.h"
-#include "io/tfrecord.h"
 #include "tests/core/train_run_fixture.h"
+#include "tests/io/event_tags.h"
 #include "tests/support/backends.h"
 
 namespace lockstep {
@@ -16,24 +13,6 @@ namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
-
-// Every tag of every summary in the event files of a directory.
-std::multiset<std::string> tags_of(const std::string& directory) {
-  std::multiset<std::string> tags;
-  const std::vector<std::string> names = list_directory(directory).value();
-  for (const std::string& name : names) {
-    if (name.find(".tfevents.") == std::string::npos) continue;
-    auto reader = TfRecordReader::open(join_path(directory, name));
-    LOCKSTEP_CHECK(reader.ok());
-    std::string_view record;
-    while ((*reader)->next(&record).value()) {
-      proto::Event event;
-      LOCKSTEP_CHECK(event.ParseFromArray(record.data(), static_cast<int>(record.size())));
-      for (const auto& value : event.summary().value()) tags.insert(value.tag());
-    }
-  }
-  return tags;
-}
 
 TEST_F(TrainRun, WeightsAreTheSameForEveryRankAndThreadCount) {
   const std::string sha = trained_sha();
@@ -199,7 +178,7 @@ TEST_F(TrainRun, LeavesEverythingThatTheDesignNames) {
 
 TEST_F(TrainRun, TellsTensorBoardEverything) {
   trained_sha(2);
-  const auto tags = tags_of(config_.output_dir), eval_tags = tags_of(file("eval"));
+  const auto tags = event_tags(config_.output_dir), eval_tags = event_tags(file("eval"));
   for (const char* tag : {"OptimizeLoss", "loss", "global_step/sec", "images_per_sec", "learning_rate"}) {
     EXPECT_EQ(tags.count(tag), 3u) << tag;  // at steps 4, 8 and 12
   }
