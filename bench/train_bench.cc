@@ -137,13 +137,14 @@ BenchRow TrainBench::row(const std::string& bench, const std::string& name, cons
                          double flops, const FmaPeak& peak) const {
   BenchRow row = BenchRow::here(bench, name);
   row.backend = config_.backend == "simd" ? "simd " + simd_target_name() : config_.backend;
+  if (on_gpu()) row.backend += fmt::format(" {} {}", config_.precision, accelerator_->device->name());
   row.shape = fmt::format("batch {}", config_.train_batch_size);
   row.ranks = communicator_.size();
   row.threads = pool_.threads();
   row.set_time(summarize(seconds));
   if (flops > 0) {
     row.gflops = flops / row.median_s * 1e-9;
-    row.percent_of_peak = 100 * *row.gflops / peak.gflops();
+    if (!on_gpu()) row.percent_of_peak = 100 * *row.gflops / peak.gflops();
   }
   return row;
 }
@@ -156,6 +157,7 @@ BenchRow TrainBench::step_row(const FmaPeak& peak) const {
 
 std::vector<BenchRow> TrainBench::phase_rows(const FmaPeak& peak) const {
   std::vector<BenchRow> rows;
+  if (on_gpu()) return rows;  // the host's times there are those of enqueuing
   for (const Phase& phase : phases_) rows.push_back(row("train phase", phase.name, phase.seconds, phase.flops, peak));
   return rows;
 }

@@ -37,11 +37,14 @@ class TrainBench {
   // Forgets what was measured so far (warm-up).
   void discard();
 
+  // Then a step's time is the host's, which keeps one step ahead of the GPU: right in the median of many.
+  bool on_gpu() const { return accelerator_ != nullptr; }
+
   // Floating-point operations of one step over all ranks, counted as direct convolution.
   double flops_per_step() const;
   const std::vector<double>& step_seconds() const { return step_seconds_; }
 
-  // The whole step, then its phases on this rank. `peak` is of all ranks' threads together.
+  // The whole step, then its phases on this rank (on the CPU). `peak` is of all ranks' threads together.
   BenchRow step_row(const FmaPeak& peak) const;
   std::vector<BenchRow> phase_rows(const FmaPeak& peak) const;
 

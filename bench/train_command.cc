@@ -110,7 +110,12 @@ void add_train_command(CLI::App* app, absl::Status* status) {
   command->add_option("--warmup", options->warmup, "Steps before them")
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000));
-  command->add_option("--backend", config.backend, "simd or ref")->capture_default_str();
+  command->add_option("--device", config.device, "cpu, cuda, or auto")->capture_default_str();
+  command->add_option("--backend", config.backend, "auto; simd or ref on a CPU, cuda or cudnn on a GPU")
+      ->capture_default_str();
+  command->add_option("--precision", config.precision, "fp32, tf32 or bf16 on a GPU")->capture_default_str();
+  command->add_option("--collective", config.collective, "ordered, or nccl between GPUs")->capture_default_str();
+  command->add_option("--cuda_graph", config.cuda_graph, "Launch a GPU's step as one graph")->capture_default_str();
   command->add_option("--seed", config.seed, "Seed of weights, images and dropout")->capture_default_str();
   command->add_flag("--phases,!--no_phases", options->phases, "Also the parts of a step")->default_str("true");
   command->add_flag("--interactive", options->interactive,

@@ -7,6 +7,7 @@
 
 #include "core/nn/grad_buckets.h"
 #include "core/nn/model.h"
+#include "core/train/device_inference.h"
 #include "core/train/device_input.h"
 #include "core/train/memory_plan.h"
 #include "core/train/train_step.h"
@@ -17,10 +18,6 @@ namespace {
 
 constexpr int64_t kGraphAllowance = int64_t{16} << 20;
 constexpr int64_t kNcclAllowance = int64_t{256} << 20;
-
-int64_t eval_bytes(const Network& network, int64_t capacity) {
-  return capacity * (network.input().size() + static_cast<int64_t>(sizeof(int32_t) + sizeof(float)));
-}
 
 int64_t workspace_bytes(const Network& network, const TrainConfig& config, int rank, int ranks,
                         const Accelerator& accelerator) {
@@ -46,7 +43,8 @@ absl::StatusOr<DeviceMemoryPlan> plan_device_memory(const Network& network, cons
   DeviceMemoryPlan plan;
   plan.parameters = device_grad_reducer_bytes(gradients) + 2 * flat;
   plan.activations = Model::memory_bytes(network, capacity, ModelUse::kTraining);
-  plan.input = DeviceInput::memory_bytes({examples, network.input().size(), augmented}) + eval_bytes(network, capacity);
+  plan.input = DeviceInput::memory_bytes({examples, network.input().size(), augmented}) +
+               DeviceInference::memory_bytes(network, capacity);
   plan.workspace = workspace_bytes(network, config, rank, ranks, accelerator);
   plan.libraries = kGraphAllowance + (ranks > 1 ? kNcclAllowance : 0);
   return plan;

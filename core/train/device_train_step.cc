@@ -47,26 +47,6 @@ struct DeviceTrainStep::Mailbox {
   uint64_t delivered() const { return std::atomic_ref<uint64_t>(*step.data()).load(std::memory_order_acquire); }
 };
 
-struct DeviceTrainStep::EvalBuffers {
-  DeviceBuffer<uint8_t> host_images, images;
-  DeviceBuffer<int32_t> host_labels, labels;
-  DeviceBuffer<float> host_losses, losses, host_logits;
-
-  static absl::StatusOr<std::unique_ptr<EvalBuffers>> allocate(Device& device, const Network& network,
-                                                               int64_t capacity) {
-    auto b = std::make_unique<EvalBuffers>();
-    const int64_t image_bytes = capacity * network.input().size();
-    LOCKSTEP_ASSIGN_OR_RETURN(b->host_images, pinned<uint8_t>(device, image_bytes));
-    LOCKSTEP_ASSIGN_OR_RETURN(b->images, on_device<uint8_t>(device, image_bytes));
-    LOCKSTEP_ASSIGN_OR_RETURN(b->host_labels, pinned<int32_t>(device, capacity));
-    LOCKSTEP_ASSIGN_OR_RETURN(b->labels, on_device<int32_t>(device, capacity));
-    LOCKSTEP_ASSIGN_OR_RETURN(b->host_losses, pinned<float>(device, capacity));
-    LOCKSTEP_ASSIGN_OR_RETURN(b->losses, on_device<float>(device, capacity));
-    LOCKSTEP_ASSIGN_OR_RETURN(b->host_logits, pinned<float>(device, capacity * network.classes()));
-    return b;
-  }
-};
-
 // ---- construction ----
 
 absl::StatusOr<std::unique_ptr<TrainStep>> DeviceTrainStep::create(Communicator& communicator, const Network& network,
@@ -123,7 +103,7 @@ absl::Status DeviceTrainStep::make_buffers(int64_t capacity) {
   compute_context_.workspace = workspace_.data();
   compute_context_.workspace_bytes = workspace_.bytes();
   LOCKSTEP_ASSIGN_OR_RETURN(model_, Model::create_on(device_, network_, capacity, ModelUse::kTraining));
-  LOCKSTEP_ASSIGN_OR_RETURN(eval_, EvalBuffers::allocate(device_, network_, capacity));
+  LOCKSTEP_ASSIGN_OR_RETURN(inference_, DeviceInference::create(device_, network_, capacity));
   for (DeviceBuffer<float>* moment : {&m_, &v_}) {
     LOCKSTEP_ASSIGN_OR_RETURN(*moment, on_device<float>(device_, network_.params().buffer_size()));
     LOCKSTEP_RETURN_IF_ERROR(device_.fill_zero(moment->data(), moment->bytes(), update_.get()));
@@ -368,24 +348,10 @@ absl::Status DeviceTrainStep::restore(int64_t step, float beta1_power, float bet
 
 absl::Status DeviceTrainStep::classify(int64_t examples, const uint8_t* images, const int32_t* labels, float* losses,
                                        float* logits) {
-  const DeviceStream stream = compute_.get();
-  EvalBuffers& b = *eval_;
-  const auto count = static_cast<size_t>(examples);
-  const auto image_bytes = count * static_cast<size_t>(network_.input().size());
-  const size_t logit_count = count * static_cast<size_t>(classes());
-  std::memcpy(b.host_images.data(), images, image_bytes);
-  std::memcpy(b.host_labels.data(), labels, count * sizeof(int32_t));
-  LOCKSTEP_RETURN_IF_ERROR(device_.copy(b.images.data(), b.host_images.data(), image_bytes, stream));
-  LOCKSTEP_RETURN_IF_ERROR(device_.copy(b.labels.data(), b.host_labels.data(), count * sizeof(int32_t), stream));
-  const PassContext pass{.kernel = kernel_on(compute_context_), .examples = examples};
-  LOCKSTEP_RETURN_IF_ERROR(model_->load_images(pass.kernel, b.images.data(), examples));
-  LOCKSTEP_RETURN_IF_ERROR(model_->forward(pass, reducer_->weights(), [](int) { return absl::OkStatus(); }));
-  LOCKSTEP_RETURN_IF_ERROR(model_->loss(pass, b.labels.data(), 0, b.losses.data()));
-  LOCKSTEP_RETURN_IF_ERROR(device_.copy(b.host_losses.data(), b.losses.data(), count * sizeof(float), stream));
-  LOCKSTEP_RETURN_IF_ERROR(device_.copy(b.host_logits.data(), model_->logits(), logit_count * sizeof(float), stream));
-  LOCKSTEP_RETURN_IF_ERROR(wait_for_stream("an evaluation", stream));
-  std::memcpy(losses, b.host_losses.data(), count * sizeof(float));
-  std::memcpy(logits, b.host_logits.data(), logit_count * sizeof(float));
+  LOCKSTEP_RETURN_IF_ERROR(
+      inference_->enqueue(*model_, kernel_on(compute_context_), reducer_->weights(), examples, images, labels));
+  LOCKSTEP_RETURN_IF_ERROR(wait_for_stream("an evaluation", compute_.get()));
+  inference_->results(examples, losses, logits);
   return absl::OkStatus();
 }
 

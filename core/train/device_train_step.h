@@ -18,6 +18,7 @@
 #include "core/base/aligned_buffer.h"
 #include "core/base/device_handles.h"
 #include "core/nn/model.h"
+#include "core/train/device_inference.h"
 #include "core/train/device_input.h"
 #include "core/train/step_graph.h"
 #include "core/train/train_step.h"
@@ -55,8 +56,6 @@ class DeviceTrainStep : public TrainStep {
  private:
   // Host copies that the GPU writes.
   struct Mailbox;
-  // For classify(): its input and results on both sides.
-  struct EvalBuffers;
 
   DeviceTrainStep(Communicator& communicator, const Network& network, const TrainConfig& config,
                   const KernelContext& host_kernel, Accelerator& accelerator);
@@ -97,7 +96,7 @@ class DeviceTrainStep : public TrainStep {
   std::unique_ptr<DeviceGradReducer> reducer_;
   DeviceBuffer<float> m_, v_, device_losses_;
   std::unique_ptr<Mailbox> mailbox_;
-  std::unique_ptr<EvalBuffers> eval_;
+  std::unique_ptr<DeviceInference> inference_;
   std::unique_ptr<StepGraph> graph_;
   VoteExchange votes_;
 

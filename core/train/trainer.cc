@@ -89,6 +89,10 @@ void Trainer::log_start(const std::string& resumed_prefix) const {
   LOG_INFO("mnist_train {} config:{}", kVersion, settings);
   LOG_INFO("backend={} cpu=\"{}\" ranks={} threads={} transport={} grad_slices={}", backend_text(*setup_), cpu_model(),
            communicator_.size(), config_.threads, step_->transport(), config_.grad_slices);
+  if (setup_->accelerator != nullptr) {
+    LOG_INFO("gpu={} library=\"{}\" cuda_graph={}", setup_->accelerator->index,
+             setup_->accelerator->library->description, config_.cuda_graph);
+  }
   LOG_INFO("train: {} examples, {}", setup_->train_data->size(), setup_->train_data->describe());
   LOG_INFO("test: {} examples, {}", setup_->test_data->size(), setup_->test_data->describe());
   LOG_INFO("model: {}, {} parameters, {:.2f} MFLOP an image and step", config_.model,

@@ -34,6 +34,7 @@ expect_failure 1 "$work/cut_data/train-images-idx3-ubyte" 1 --data_dir "$work/cu
 expect_failure 1 "non-finite loss at step 1 on rank" 2 --learning_rate 1e30 --output_dir "$out"
 expect_log "layer "
 
+if ldd "$MNIST_TRAIN" | grep -iE 'cuda|cudnn|nccl'; then fail "a CPU-only run loads the above"; fi
 # No GPU, whatever this machine has: the library is looked for where it is not.
 export LOCKSTEP_CUDA_LIBRARY=$work/liblockstep_cuda.so
 expect_failure 1 "there is no CUDA library (looked for $work/liblockstep_cuda.so)" 2 --device cuda --output_dir "$out"
