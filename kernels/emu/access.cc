@@ -16,6 +16,27 @@ std::string access_text(const void* p, size_t bytes, bool write) {
   return fmt::format("{} of {} bytes at {}", write ? "write" : "read", bytes, p);
 }
 
+std::string bounds_text(const void* p, size_t bytes, bool write) {
+  const std::string what = describe(p);
+  const bool inside = what.starts_with("byte"), freed = what.ends_with("freed");
+  return fmt::format("{}: {}: {}{}", inside && freed ? "use after free" : "out of bounds", access_text(p, bytes, write),
+                     inside && !freed ? "runs past the end: " : "",  // its first bytes are good
+                     what);
+}
+
+std::string alignment_text(const void* p, size_t bytes, bool write) {
+  return fmt::format("misaligned: {}, not a multiple of {}: {}", access_text(p, bytes, write), bytes, describe(p));
+}
+
+std::string unwritten_text(const void* p, size_t bytes) {
+  return fmt::format("uninitialised: {}, which nobody wrote: {}", access_text(p, bytes, false), describe(p));
+}
+
+std::string race_text(const void* word, bool write, bool other_wrote) {
+  return fmt::format("race: {} at {} without a barrier after the {} by another thread: {}", write ? "write" : "read",
+                     word, other_wrote ? "write" : "read", describe(word));
+}
+
 bool within(const void* p, const void* begin, const void* behind) {
   const auto address = reinterpret_cast<uintptr_t>(p);
   return address >= reinterpret_cast<uintptr_t>(begin) && address < reinterpret_cast<uintptr_t>(behind);
@@ -25,31 +46,22 @@ bool within(const void* p, const void* begin, const void* behind) {
 
 void fail_bounds(const void* p, size_t bytes, bool write) {
   if (running_thread() < 0) return;
-  const std::string what = describe(p);
-  const bool freed = what.ends_with("freed") && what.starts_with("byte");
-  // The first bytes of the access may be good.
-  const std::string place = what.starts_with("byte") && !freed ? "runs past the end: " + what : what;
-  fail_thread(cudaErrorIllegalAddress, fmt::format("{}: {}: {}", freed ? "use after free" : "out of bounds",
-                                                   access_text(p, bytes, write), place));
+  fail_thread(cudaErrorIllegalAddress, bounds_text(p, bytes, write));
 }
 
 void fail_alignment(const void* p, size_t bytes, bool write) {
   if (running_thread() < 0) return;
-  fail_thread(cudaErrorMisalignedAddress, fmt::format("misaligned: {}, not a multiple of {}: {}",
-                                                      access_text(p, bytes, write), bytes, describe(p)));
+  fail_thread(cudaErrorMisalignedAddress, alignment_text(p, bytes, write));
 }
 
 void fail_unwritten(const void* p, size_t bytes) {
   if (running_thread() < 0) return;
-  fail_thread(cudaErrorLaunchFailure,
-              fmt::format("uninitialised: {}, which nobody wrote: {}", access_text(p, bytes, false), describe(p)));
+  fail_thread(cudaErrorLaunchFailure, unwritten_text(p, bytes));
 }
 
 void fail_race(const void* word, bool write, bool other_wrote) {
   if (running_thread() < 0) return;
-  fail_thread(cudaErrorLaunchFailure,
-              fmt::format("race: {} at {} without a barrier after the {} by another thread: {}",
-                          write ? "write" : "read", word, other_wrote ? "write" : "read", describe(word)));
+  fail_thread(cudaErrorLaunchFailure, race_text(word, write, other_wrote));
 }
 
 void check_outside(const void* p, size_t bytes, bool write) {
@@ -57,7 +69,7 @@ void check_outside(const void* p, size_t bytes, bool write) {
   if (!write && within(p, &__executable_start, &end)) return;
   const auto* const call = reinterpret_cast<const char*>(g_running.call);
   if (!write && within(p, call, call + g_running.call->size_bytes())) return;  // the kernel's parameters
-  fail_thread(cudaErrorIllegalAddress, fmt::format("out of bounds: {}: {}", access_text(p, bytes, write), describe(p)));
+  fail_thread(cudaErrorIllegalAddress, bounds_text(p, bytes, write));
 }
 
 void check_read(const void* p, size_t bytes, bool aligned) {
@@ -77,7 +89,7 @@ void check_atomic(void* p) {
   if (reinterpret_cast<uintptr_t>(p) % 4 != 0) fail_alignment(p, 4, true);
   const uint8_t state = g_arena.state[(reinterpret_cast<uintptr_t>(p) - g_arena.base) / 4];
   if ((state & 0xF) != 0xF) fail_bounds(p, 4, true);
-  if (state != 0xFF) fail_unwritten(p, 4);
+  if (kHooked && state != 0xFF) fail_unwritten(p, 4);
 }
 
 bool is_shared(const void* p) { return reinterpret_cast<uintptr_t>(p) - g_arena.base < kSharedBytes; }

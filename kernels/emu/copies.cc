@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "kernels/emu/access.h"
@@ -32,6 +33,14 @@ std::vector<ThreadCopies>& copies() {
 }
 ThreadCopies& mine() { return copies()[static_cast<size_t>(running_thread())]; }
 
+std::string sides_text(const void* from, const void* to) {
+  return fmt::format("cp.async from {} ({}) to {} ({}): not from global to shared memory", from, describe(from), to,
+                     describe(to));
+}
+std::string alignment_text(const void* from, int bytes) {
+  return fmt::format("misaligned: cp.async of {} bytes from {}: {}", bytes, from, describe(from));
+}
+
 void land(const Copy& copy) {
   if (copy.source_bytes > 0) check_read(copy.from, static_cast<size_t>(copy.source_bytes), false);
   check_write(copy.to, static_cast<size_t>(copy.bytes), true);
@@ -52,16 +61,13 @@ void start_copies(int threads) {
 void cp_async(void* to_shared, const void* from_global, int bytes, int source_bytes) {
   const auto size = static_cast<size_t>(bytes);
   if (!is_shared(to_shared) || (source_bytes > 0 && is_shared(from_global))) {
-    fail_thread(cudaErrorIllegalAddress,
-                fmt::format("cp.async from {} ({}) to {} ({}): not from global to shared memory", from_global,
-                            describe(from_global), to_shared, describe(to_shared)));
+    fail_thread(cudaErrorIllegalAddress, sides_text(from_global, to_shared));
   }
   if (source_bytes < 0 || source_bytes > bytes) {
     fail_thread(cudaErrorLaunchFailure, fmt::format("cp.async of {} bytes reads {}", bytes, source_bytes));
   }
   if (reinterpret_cast<uintptr_t>(from_global) % size != 0) {
-    fail_thread(cudaErrorMisalignedAddress,
-                fmt::format("misaligned: cp.async of {} bytes from {}: {}", bytes, from_global, describe(from_global)));
+    fail_thread(cudaErrorMisalignedAddress, alignment_text(from_global, bytes));
   }
   if (source_bytes > 0) check_read(from_global, static_cast<size_t>(source_bytes), false);
   // The hardware may write from now on: whoever still reads the target races with it. What lies there is nobody's.

@@ -15,7 +15,8 @@ struct Failure {
   bool failed() const { return error != cudaSuccess; }
 };
 
-// For code that runs as a thread of a kernel: ends the block, with kernel, block and thread before the text.
-[[noreturn]] void fail_thread(cudaError_t error, const std::string& text);
+// For code that runs as a thread of a kernel: ends the block, with kernel, block and thread before the text. The fiber
+// is never resumed: what its frames own leaks, so hold nothing but the text, which is moved from.
+[[noreturn]] void fail_thread(cudaError_t error, std::string&& text);
 
 }  // namespace lockstep::emu

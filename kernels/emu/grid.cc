@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "core/base/check.h"
@@ -146,9 +147,11 @@ void suspend(State state) {
   switch_to(self.context, m.scheduler);
 }
 
-void set_failure(cudaError_t error, const std::string& text) {
-  machine().failure = {error, fmt::format("{}: {}", kernel_and_block(), text)};
+// `thread`: empty, or ", thread (3, 0, 0)".
+void set_failure(cudaError_t error, const std::string& thread, const std::string& text) {
+  machine().failure = {error, fmt::format("{}{}: {}", kernel_and_block(), thread, text)};
 }
+void set_divergence(const std::string& text) { set_failure(cudaErrorLaunchFailure, "", text); }
 
 // "thread (0, 0, 0) waits in __syncthreads at f.cu:12".
 std::string waits(const Thread& thread) {
@@ -164,36 +167,36 @@ bool same_place(const Thread& a, const Thread& b) {
          std::string_view(a.name) == b.name;
 }
 
+// Nobody can go on, and nobody waits at a barrier of the block: `waiting` misses a lane.
+void report_stuck_warp(const Thread& waiting) {
+  const Thread* const warp = machine().block.thread + (&waiting - machine().block.thread) / kWarp * kWarp;
+  for (int lane = 0; lane < kWarp; ++lane) {
+    const Thread& other = warp[lane];
+    const bool here = other.state == State::kInWarp && other.mask == waiting.mask && other.run == waiting.run;
+    if (((waiting.mask >> lane) & 1) == 0 || here) continue;
+    return set_divergence(
+        fmt::format("divergent warp: {} for lane {}, but {}", waits(waiting), lane, situation(other)));
+  }
+}
+
 // Nobody can go on: everyone at one barrier, which opens, or a finding.
 void open_barrier() {
-  Machine& m = machine();
-  Block& block = m.block;
-  const auto begin = block.thread, end = block.thread + block.threads;
-  Thread* const first = std::find_if(begin, end, [](const Thread& t) { return t.state == State::kAtBarrier; });
-  if (first == end) {
-    Thread* const waiting = std::find_if(begin, end, [](const Thread& t) { return t.state == State::kInWarp; });
-    const Thread* const warp = block.thread + (waiting - block.thread) / kWarp * kWarp;
-    for (int lane = 0; lane < kWarp; ++lane) {
-      if (((waiting->mask >> lane) & 1) == 0 ||
-          (warp[lane].state == State::kInWarp && warp[lane].mask == waiting->mask && warp[lane].run == waiting->run))
-        continue;
-      set_failure(cudaErrorLaunchFailure,
-                  fmt::format("divergent warp: {} for lane {}, but {}", waits(*waiting), lane, situation(warp[lane])));
-      return;
+  Block& block = machine().block;
+  Thread* const begin = block.thread;
+  Thread* const end = block.thread + block.threads;
+  const auto in_state = [&](State state) {
+    return std::find_if(begin, end, [state](const Thread& t) { return t.state == state; });
+  };
+  const Thread* const first = in_state(State::kAtBarrier);
+  if (first == end) return report_stuck_warp(*in_state(State::kInWarp));
+  block.vote_result = 0;
+  for (const Thread* other = begin; other != end; ++other) {
+    if (other->state != State::kAtBarrier || !same_place(*first, *other)) {
+      return set_divergence(fmt::format("divergent barrier: {}, but {}", waits(*first), situation(*other)));
     }
-    return set_failure(cudaErrorLaunchFailure, fmt::format("divergent warp: {} for ever", waits(*waiting)));
+    block.vote_result += other->vote ? 1 : 0;
   }
-  for (Thread* other = begin; other != end; ++other) {
-    if (other->state == State::kAtBarrier && same_place(*first, *other)) continue;
-    set_failure(cudaErrorLaunchFailure, fmt::format("divergent barrier: {}, but {}", waits(*first), situation(*other)));
-    return;
-  }
-  int votes = 0;
-  for (Thread* t = begin; t != end; ++t) {
-    votes += t->vote ? 1 : 0;
-    t->state = State::kReady;
-  }
-  block.vote_result = votes;
+  std::for_each(begin, end, [](Thread& t) { t.state = State::kReady; });
   g_running.stamp += 1;
 }
 
@@ -246,6 +249,10 @@ void run_block(const Grid& grid, ThreadOrder order, std::vector<int64_t>& sequen
     if (order.kind == Order::kSeeded) arrange(sequence, m.block.threads, order, mix(g_running.stamp) + sequence[0]);
   }
   end_block();
+}
+
+std::string mask_text(const char* name, const std::source_location& where) {
+  return fmt::format("{} at {}: its mask does not name the lane itself", name, text_of(where));
 }
 
 bool exceeds(const dim3& dims, const dim3& most) { return dims.x > most.x || dims.y > most.y || dims.z > most.z; }
@@ -306,12 +313,11 @@ Failure run_grid(const Grid& grid) {
   return m.failure;
 }
 
-void fail_thread(cudaError_t error, const std::string& text) {
+void fail_thread(cudaError_t error, std::string&& text) {
   Machine& m = machine();
   LOCKSTEP_CHECK(m.current >= 0);
   Thread& self = m.block.thread[m.current];
-  set_failure(error, text);
-  m.failure.message = fmt::format("{}, thread {}: {}", kernel_and_block(), text_of(self.index), text);
+  set_failure(error, fmt::format(", thread {}", text_of(self.index)), std::exchange(text, {}));
   switch_to(self.context, m.scheduler, /*from_ends=*/true);
   __builtin_unreachable();
 }
@@ -341,8 +347,7 @@ void warp_collective(uint32_t mask, void* brought, WarpFunction run, const char*
   mask &= lanes == kWarp ? ~0u : (1u << lanes) - 1;
   Thread& self = block.thread[m.current];
   if (((mask >> (m.current - first)) & 1) == 0) {
-    fail_thread(cudaErrorLaunchFailure,
-                fmt::format("{} at {}: its mask does not name the lane itself", name, text_of(where)));
+    fail_thread(cudaErrorLaunchFailure, mask_text(name, where));
   }
   self.name = name;
   self.where = where;

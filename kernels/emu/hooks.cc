@@ -25,6 +25,15 @@ std::string text_of(const SourceLocation& where) {
   return fmt::format("{}:{}", file.substr(file.rfind('/') + 1), where.line);
 }
 
+std::string misaligned_text(const SourceLocation& where, const void* p) {
+  return fmt::format("misaligned: access at {} through a pointer type of larger alignment, {}: {}", p, text_of(where),
+                     lockstep::emu::describe(p));
+}
+std::string index_text(const SourceLocation& where, const void* index) {
+  return fmt::format("out of bounds: index {} of an array, {}",
+                     static_cast<int64_t>(reinterpret_cast<uintptr_t>(index)), text_of(where));
+}
+
 }  // namespace
 
 // NOLINTBEGIN: the names are the compiler's.
@@ -93,15 +102,11 @@ LOCKSTEP_EMU_ATOMICS(64)
 // The record of a misaligned pointer: where, type, logarithm of the alignment, kind of access.
 void __ubsan_handle_type_mismatch_v1(const SourceLocation* where, void* p) {
   if (lockstep::emu::running_thread() < 0) return;
-  lockstep::emu::fail_thread(cudaErrorMisalignedAddress,
-                             fmt::format("misaligned: access at {} through a pointer type of larger alignment, {}: {}",
-                                         p, text_of(*where), lockstep::emu::describe(p)));
+  lockstep::emu::fail_thread(cudaErrorMisalignedAddress, misaligned_text(*where, p));
 }
 void __ubsan_handle_out_of_bounds(const SourceLocation* where, void* index) {
   if (lockstep::emu::running_thread() < 0) return;
-  lockstep::emu::fail_thread(cudaErrorIllegalAddress,
-                             fmt::format("out of bounds: index {} of an array, {}",
-                                         static_cast<int64_t>(reinterpret_cast<uintptr_t>(index)), text_of(*where)));
+  lockstep::emu::fail_thread(cudaErrorIllegalAddress, index_text(*where, index));
 }
 
 }  // extern "C"

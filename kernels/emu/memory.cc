@@ -135,6 +135,7 @@ bool reserve_arena() {
   g_arena = {reinterpret_cast<uintptr_t>(memory), static_cast<uint8_t*>(state), static_cast<AccessCell*>(cells)};
   g_shared_next = g_arena.base;
   g_next = g_arena.base + kSharedBytes;
+  poison(g_arena.base, kSharedBytes, false);
   return true;
 }
 

@@ -3,84 +3,16 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <chrono>
-#include <deque>
-#include <memory>
 #include <mutex>
-#include <set>
 #include <utility>
-#include <vector>
 
 #include "kernels/emu/grid.h"
 #include "kernels/emu/kernel_call.h"
 #include "kernels/emu/memory.h"
-#include "kernels/emu/options.h"
 #include "kernels/emu/runtime_lock.h"
+#include "kernels/emu/stream_types.h"
 
 namespace lockstep::emu {
-namespace {
-
-struct Capture;
-using Clock = std::chrono::steady_clock;
-
-// A place in a stream, or in a graph that is being captured, that others wait for.
-struct Mark {
-  CUstream_st* stream = nullptr;
-  bool done = false;
-  Clock::time_point time;
-  std::shared_ptr<Capture> capture;
-  std::vector<int> nodes;  // of the capture: those that come before
-};
-
-// One of the three.
-struct Item {
-  Work work;
-  std::shared_ptr<Mark> record, wait;
-};
-
-struct Node {
-  Work work;
-  std::vector<int> after;  // nodes that must have run
-};
-
-}  // namespace
-}  // namespace lockstep::emu
-
-struct CUgraph_st {
-  std::vector<lockstep::emu::Node> nodes;
-};
-struct CUgraphExec_st {
-  std::shared_ptr<const CUgraph_st> graph;
-};
-struct CUstream_st {
-  std::deque<lockstep::emu::Item> queue;
-  std::shared_ptr<lockstep::emu::Capture> capture;
-  std::vector<int> nodes;  // of the capture: what the next node comes after
-};
-struct CUevent_st {
-  std::shared_ptr<lockstep::emu::Mark> mark;  // of the last record; null: never recorded, which counts as done
-};
-
-namespace lockstep::emu {
-namespace {
-
-struct Capture {
-  CUstream_st* origin = nullptr;
-  std::set<CUstream_st*> streams;
-  CUgraph_st graph;
-  bool invalid = false;
-  bool ended = false;
-};
-
-struct Runtime {
-  CUstream_st default_stream;
-  std::set<CUstream_st*> streams{&default_stream};
-  std::set<CUevent_st*> events;
-  std::set<CUgraph_st*> graphs;
-  std::set<CUgraphExec_st*> execs;
-  uint64_t graph_launches = 0;
-};
 
 Runtime& runtime() {
   static Runtime runtime;
@@ -98,9 +30,22 @@ cudaError_t bad_handle(const char* what) {
   return error(cudaErrorInvalidResourceHandle, fmt::format("{} that does not exist, or was destroyed", what));
 }
 
+cudaError_t invalidate(Capture& capture, const char* call) {
+  capture.invalid = true;
+  return error(cudaErrorStreamCaptureUnsupported, fmt::format("{} while a stream captures", call));
+}
+
+void add_node(CUstream_st& stream, Work work) {
+  std::vector<Node>& nodes = stream.capture->graph.nodes;
+  nodes.push_back({std::move(work), stream.nodes});
+  stream.nodes = {static_cast<int>(nodes.size()) - 1};
+}
+
+namespace {
+
 void mark_done(Mark& mark) {
   mark.done = true;
-  mark.time = Clock::now();
+  mark.time = std::chrono::steady_clock::now();
 }
 
 // A GPU whose kernel failed does nothing more. This one is as new after it, so that the next test can go on.
@@ -149,71 +94,11 @@ cudaError_t as_device(const F& work) {
   return report(failure);
 }
 
-// ---- capture ----
-
-cudaError_t invalidate(Capture& capture, const char* call) {
-  capture.invalid = true;
-  return error(cudaErrorStreamCaptureUnsupported, fmt::format("{} while a stream captures", call));
-}
-
 Capture* any_capture() {
   for (const CUstream_st* const stream : runtime().streams) {
     if (stream->capture != nullptr) return stream->capture.get();
   }
   return nullptr;
-}
-
-void add_node(CUstream_st& stream, Work work) {
-  std::vector<Node>& nodes = stream.capture->graph.nodes;
-  nodes.push_back({std::move(work), stream.nodes});
-  stream.nodes = {static_cast<int>(nodes.size()) - 1};
-}
-
-void leave_capture(Capture& capture) {
-  for (CUstream_st* const stream : capture.streams) {
-    stream->capture.reset();
-    stream->nodes.clear();
-  }
-  capture.ended = true;
-}
-
-// Whether every node comes before the origin's last ones: work on a forked stream that nobody waits for is an error.
-bool joined(const Capture& capture, const std::vector<int>& last) {
-  std::vector<bool> before(capture.graph.nodes.size(), false);
-  std::vector<int> open = last;
-  while (!open.empty()) {
-    const auto node = static_cast<size_t>(open.back());
-    open.pop_back();
-    if (before[node]) continue;
-    before[node] = true;
-    open.insert(open.end(), capture.graph.nodes[node].after.begin(), capture.graph.nodes[node].after.end());
-  }
-  return std::all_of(before.begin(), before.end(), [](bool b) { return b; });
-}
-
-// A node that may run next: the latest, or any as the seed says.
-size_t choose(const std::vector<size_t>& ready, uint64_t turn) {
-  const ThreadOrder order = thread_order();
-  if (order.kind != Order::kSeeded) return ready.size() - 1;
-  uint64_t x = (order.seed + 1) * 0x9E3779B97F4A7C15u ^ turn * 0xBF58476D1CE4E5B9u;
-  x ^= x >> 29;
-  return static_cast<size_t>(x % ready.size());
-}
-
-Failure run_graph(const CUgraph_st& graph, uint64_t launch) {
-  std::vector<bool> done(graph.nodes.size(), false);
-  for (size_t left = graph.nodes.size(); left > 0; --left) {
-    std::vector<size_t> ready;
-    for (size_t i = 0; i < graph.nodes.size(); ++i) {
-      const std::vector<int>& after = graph.nodes[i].after;
-      const auto is_done = [&](int n) { return bool{done[static_cast<size_t>(n)]}; };
-      if (!done[i] && std::all_of(after.begin(), after.end(), is_done)) ready.push_back(i);
-    }
-    const size_t node = ready[choose(ready, launch * 1000003 + left)];
-    if (Failure failure = graph.nodes[node].work(); failure.failed()) return failure;
-    done[node] = true;
-  }
-  return {};
 }
 
 }  // namespace
@@ -393,78 +278,6 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
     if (!event->mark->done) return cudaErrorNotReady;
   }
   *milliseconds = std::chrono::duration<float, std::milli>(end->mark->time - start->mark->time).count();
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode) {
-  const RuntimeLock lock(runtime_lock());
-  if (handle == nullptr) return error(cudaErrorStreamCaptureUnsupported, "the default stream cannot capture");
-  CUstream_st* const stream = stream_of(handle);
-  if (stream == nullptr) return bad_handle("a stream");
-  if (stream->capture != nullptr) return error(cudaErrorInvalidValue, "the stream captures already");
-  stream->capture = std::make_shared<Capture>();
-  stream->capture->origin = stream;
-  stream->capture->streams.insert(stream);
-  stream->nodes.clear();
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
-  const RuntimeLock lock(runtime_lock());
-  *graph = nullptr;
-  CUstream_st* const stream = stream_of(handle);
-  if (stream == nullptr) return bad_handle("a stream");
-  const std::shared_ptr<Capture> capture = stream->capture;
-  if (capture == nullptr || capture->origin != stream) {
-    return error(cudaErrorStreamCaptureUnmatched, "the stream did not begin a capture");
-  }
-  const std::vector<int> last = stream->nodes;
-  leave_capture(*capture);
-  if (capture->invalid) return error(cudaErrorStreamCaptureInvalidated, "an earlier call broke the capture");
-  if (!joined(*capture, last)) {
-    return error(cudaErrorStreamCaptureUnjoined, "a stream that joined the capture was not waited for at its end");
-  }
-  *graph = new CUgraph_st(std::move(capture->graph));
-  runtime().graphs.insert(*graph);
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
-  const RuntimeLock lock(runtime_lock());
-  const CUstream_st* const stream = stream_of(handle);
-  if (stream == nullptr) return bad_handle("a stream");
-  *status = stream->capture == nullptr ? cudaStreamCaptureStatusNone
-            : stream->capture->invalid ? cudaStreamCaptureStatusInvalidated
-                                       : cudaStreamCaptureStatusActive;
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
-  const RuntimeLock lock(runtime_lock());
-  if (!runtime().graphs.contains(graph)) return bad_handle("a graph");
-  *exec = new CUgraphExec_st{std::make_shared<const CUgraph_st>(*graph)};
-  runtime().execs.insert(*exec);
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  const RuntimeLock lock(runtime_lock());
-  if (!runtime().execs.contains(exec)) return bad_handle("an instantiated graph");
-  const uint64_t launch = runtime().graph_launches++;
-  return enqueue_work(stream, [graph = exec->graph, launch] { return run_graph(*graph, launch); });
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  const RuntimeLock lock(runtime_lock());
-  if (runtime().graphs.erase(graph) == 0) return bad_handle("a graph");
-  delete graph;
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
-  const RuntimeLock lock(runtime_lock());
-  if (runtime().execs.erase(exec) == 0) return bad_handle("an instantiated graph");
-  delete exec;
   return cudaSuccess;
 }
 // NOLINTEND
