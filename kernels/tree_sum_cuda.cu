@@ -10,7 +10,7 @@ namespace lockstep::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kLevels = 9;  // a tree of 256 slices and its root
+constexpr int kLevels = 8;  // 256 slices
 
 // out[i] = tree sum over s < slices of in[s * stride + i], for i < size. One thread per element, or per four of them
 // when `vector` (all addresses and the stride multiples of 16 bytes). Memory bound: reads each term once.

@@ -12,26 +12,29 @@
 
 namespace lockstep::cuda {
 
-// Adds values of a tree of fewer than 2^kLevels slices left to right: a binary counter, whose bit `level` says that the
+// Adds values of a tree of up to 2^kLevels slices left to right: a binary counter, whose bit `level` says that the
 // sum of a left sibling of 2^level slices is waiting. Every index is known at compile time, so that `waiting` stays in
 // registers. T needs +=.
 template <typename T, int kLevels>
 struct TreeSum {
-  T waiting[kLevels];
+  T waiting[kLevels > 0 ? kLevels : 1];
 
   // `value` is the sum of 2^level slices, the first of them slice `at` of the tree; it becomes the sum of the largest
   // subtree that ends with it. After the last slice that is the whole tree.
-  __device__ __forceinline__ void push(int at, int level, T& value) {
-    bool merging = true;
-#pragma unroll
-    for (int i = 0; i < kLevels; ++i) {
-      if (!merging || i < level) continue;
-      if (((at >> i) & 1) != 0) {
-        waiting[i] += value;
-        value = waiting[i];
+  __device__ __forceinline__ void push(int at, int level, T& value) { push_from<0>(at, level, value); }
+
+ private:
+  template <int kLevel>
+  __device__ __forceinline__ void push_from(int at, int level, T& value) {
+    if constexpr (kLevel < kLevels) {
+      if (kLevel < level) {
+        push_from<kLevel + 1>(at, level, value);
+      } else if (((at >> kLevel) & 1) == 0) {
+        waiting[kLevel] = value;
       } else {
-        waiting[i] = value;
-        merging = false;
+        waiting[kLevel] += value;
+        value = waiting[kLevel];
+        push_from<kLevel + 1>(at, level, value);
       }
     }
   }

@@ -121,9 +121,9 @@ absl::Status adam_update(const KernelContext& ctx, const AdamParams& p, int64_t 
                       .rate = corrected_rate(p.learning_rate, p.beta1_power, p.beta2_power)};
   int slices = 0;
   for (const GradTerm& term : terms) slices += term.slices;
-  if (terms.size() == 1) return update<1, 1>(ctx, args, count, terms, m, v, w);
-  if (terms.size() <= 8 && slices <= 8) return update<8, 4>(ctx, args, count, terms, m, v, w);
-  if (slices <= 256) return update<256, 9>(ctx, args, count, terms, m, v, w);
+  if (terms.size() == 1) return update<1, 0>(ctx, args, count, terms, m, v, w);
+  if (terms.size() <= 8 && slices <= 8) return update<8, 3>(ctx, args, count, terms, m, v, w);
+  if (slices <= 256) return update<256, 8>(ctx, args, count, terms, m, v, w);
   return absl::UnimplementedError("adam_update: more than 256 gradient slices on a GPU");
 }
 

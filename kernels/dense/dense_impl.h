@@ -26,4 +26,6 @@ namespace lockstep::cuda {
 decltype(ref::dense_fwd) dense_fwd;
 decltype(ref::dense_bwd_data) dense_bwd_data;
 decltype(ref::dense_bwd_filter) dense_bwd_filter;
+// Of DeviceContext::workspace, for all three passes.
+int64_t dense_workspace_bytes(const KernelContext& ctx, const DenseParams& p, const GradSlices& slices);
 }  // namespace lockstep::cuda

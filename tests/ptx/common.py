@@ -55,7 +55,7 @@ def compile_ptx(source, arch):
         command = [find_nvcc(), "-ptx", "-arch=" + arch, *NVCC_FLAGS, *extra, "-o", ptx, os.path.join(ROOT, source)]
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode:
-            raise RuntimeError(" ".join(command) + "\n" + result.stderr + result.stdout)
+            sys.exit("FAILED: %s\n%s" % (" ".join(command), result.stderr + result.stdout))
         with open(ptx) as file:
             return file.read()
 
@@ -173,7 +173,7 @@ def main():
             try:
                 test(sim)
                 result = "ok"
-            except (AssertionError, RuntimeError, ptxsim.KernelError, ptxsim.PtxSimError) as error:
+            except (AssertionError, ptxsim.KernelError, ptxsim.PtxSimError) as error:
                 result = "FAILED: %s: %s" % (type(error).__name__, error)
                 failed += 1
             print("%s.%s: %s (%.1f s)" % (arch, name, result, time.monotonic() - start), flush=True)

@@ -51,7 +51,7 @@ def run(sim, count, sizes, misalign=0, term_misalign=None, scalars=False):
     beta1, beta2, epsilon, lr, power1, power2 = map(F, (0.9, 0.999, 1e-8, 1e-3, 0.81, 0.998))
     rate = lr * np.sqrt(F(1) - power2) / (F(1) - power1)
 
-    capacity, levels = (1, 1) if len(sizes) == 1 else (8, 4) if len(sizes) <= 8 and sum(sizes) <= 8 else (256, 9)
+    capacity, levels = (1, 0) if len(sizes) == 1 else (8, 3) if len(sizes) <= 8 and sum(sizes) <= 8 else (256, 8)
     term_misalign = misalign if term_misalign is None else term_misalign
     arrays = [common.Array(t, misalign=term_misalign) for t in values]
     terms = terms_of(capacity)(count=len(sizes))
