@@ -54,7 +54,7 @@ template <class Tile, Major kMajorB, bool kMaskA, bool kVector>
 __global__ __launch_bounds__(Tile::kThreads, Tile::kBlocks) void dense_product_kernel(ProductArgs p) {
   using Product = BlockProduct<Tile, Major::kK, kMajorB, kMaskA, false, kVector>;
   const int tile_m = static_cast<int>(blockIdx.x / static_cast<unsigned>(p.tiles_n));
-  const int first_n = static_cast<int>(blockIdx.x % static_cast<unsigned>(p.tiles_n)) * Tile::kN;
+  const int tile_n = static_cast<int>(blockIdx.x % static_cast<unsigned>(p.tiles_n));
   const int64_t M = p.a.outer;
   const int N = static_cast<int>(p.b.outer);
   const int chunks = p.K <= p.chunk ? 1 : (p.K + p.chunk - 1) / p.chunk;
@@ -64,7 +64,7 @@ __global__ __launch_bounds__(Tile::kThreads, Tile::kBlocks) void dense_product_k
   const auto store = [&](int s, const typename Tile::Sums& sums) {
     float* const c = split ? p.partial + s * M * N : p.c;
     const int64_t m0 = static_cast<int64_t>(computed_here(tile_m)) * Tile::kM;
-    const int n0 = computed_here(first_n);
+    const int n0 = computed_here(tile_n) * Tile::kN;
     Tile::template visit<Major::kK, kMajorB>(sums, [&](int row, int column, const auto& values) {
       constexpr int kRun = Tile::template kRun<kMajorB>;
       const int n = n0 + column;
@@ -83,7 +83,7 @@ __global__ __launch_bounds__(Tile::kThreads, Tile::kBlocks) void dense_product_k
     });
   };
   Product::run(
-      p.a, p.b, static_cast<int64_t>(tile_m) * Tile::kM, first_n, first, last + 1, bound, [](const float*) {}, store);
+      p.a, p.b, tile_m, tile_n, first, last + 1, bound, [](const float*) {}, store);
 }
 
 // c = relu(sum of the chunks' partial products + bias), in the order of the kernel above. One thread per element.
@@ -154,11 +154,11 @@ __global__ __launch_bounds__(Tile::kThreads,
                                                                      __grid_constant__ const SliceOffsets offsets) {
   using Product = typename FilterKernel<Tile, kTree, kVector>::Product;
   static_assert(Tile::kThreads >= Tile::kN);
-  const int m0 = static_cast<int>(blockIdx.x / static_cast<unsigned>(p.tiles_n)) * Tile::kM;
-  const int n0 = static_cast<int>(blockIdx.x % static_cast<unsigned>(p.tiles_n)) * Tile::kN;
+  const int tile_m = static_cast<int>(blockIdx.x / static_cast<unsigned>(p.tiles_n));
+  const int tile_n = static_cast<int>(blockIdx.x % static_cast<unsigned>(p.tiles_n));
   const int t = static_cast<int>(threadIdx.x);
   const int g = static_cast<int>(blockIdx.y), first = g * p.group, end = first + p.group;
-  const bool sums_columns = m0 == 0 && t < Tile::kN;
+  const bool sums_columns = tile_m == 0 && t < Tile::kN;
   DYNAMIC_SHARED(float, shared);
   const SharedTreeSum<typename Tile::Sums> tree_w{shared + Product::kSharedBytes / sizeof(float)};
   TreeSum<float, kGroupLevels> tree_b;
@@ -176,7 +176,7 @@ __global__ __launch_bounds__(Tile::kThreads,
     }
     if (!kTree || s + 1 == end) {
       const int I = static_cast<int>(p.x.outer), O = static_cast<int>(p.grad.outer);
-      const int m = computed_here(m0), n = computed_here(n0);
+      const int m = computed_here(tile_m) * Tile::kM, n = computed_here(tile_n) * Tile::kN;
       float* const c = p.grad_w + g * p.stride_w;
       Tile::template visit<Major::kOuter, Major::kOuter>(sums, [&](int row, int col, const auto& values) {
         if (m + row < I) store_run<kVector>(c + static_cast<int64_t>(m + row) * O, n + col, O, values);
@@ -186,7 +186,8 @@ __global__ __launch_bounds__(Tile::kThreads,
     column = 0;
   };
   Product::run(
-      p.x, p.grad, m0, n0, first, end, [&](int s) { return static_cast<int>(offsets.at[s]); }, add_columns, end_slice);
+      p.x, p.grad, tile_m, tile_n, first, end, [&](int s) { return static_cast<int>(offsets.at[s]); }, add_columns,
+      end_slice);
 }
 
 }  // namespace lockstep::cuda

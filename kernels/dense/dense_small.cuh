@@ -50,8 +50,8 @@ constexpr int kSmallRows = 512;  // of the weights in shared memory at once
 // y (N, O) = x (N, I) w (I, O) + b. A warp handles kExamples examples: lanes stride over I, then a butterfly adds them:
 // the order of the sum depends on I alone. Shared: 20 KB (kPairs = 5).
 template <int kPairs, int kExamples>
-__global__ __launch_bounds__(256) void dense_small_fwd_kernel(SmallDense p, const float* x, const float* w,
-                                                              const float* b, float* y) {
+__global__ __launch_bounds__(256, 2) void dense_small_fwd_kernel(SmallDense p, const float* x, const float* w,
+                                                                 const float* b, float* y) {
   DYNAMIC_SHARED(float, rows);
   constexpr int kStride = kPairStride<kPairs>;
   const int lane = static_cast<int>(threadIdx.x % kWarpSize);
@@ -148,7 +148,7 @@ constexpr int kSmallGroups = 4;    // of threads that share the examples of a sl
 // the slice; the groups' sums are added along a tree. Row I stands for the bias: an input that is always 1.
 // Shared: 25 KB (kPairs = 5).
 template <int kPairs, class Offsets>
-__global__ __launch_bounds__(kSmallInputs* kSmallGroups) void dense_small_bwd_filter_kernel(
+__global__ __launch_bounds__(kSmallInputs* kSmallGroups, 2) void dense_small_bwd_filter_kernel(
     SmallDense p, __grid_constant__ const Offsets offsets, const float* x, const float* y, const float* grad_y,
     float* grad_w, int64_t stride_w, float* grad_b, int64_t stride_b) {
   DYNAMIC_SHARED(float, shared);

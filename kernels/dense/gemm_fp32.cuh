@@ -26,32 +26,31 @@ struct Fp32Tile {
     __device__ __forceinline__ float& at(int i) { return v[i / kThreadN][i % kThreadN]; }
   };
 
-  static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x % kWarpSize); }
-  static __device__ __forceinline__ int warp() { return static_cast<int>(threadIdx.x / kWarpSize); }
-
-  // Row i of the thread in A's tile, column j in B's: neighbouring ones where four of them are read at once.
+  // Row i of a thread in A's tile, column j in B's: neighbouring ones where four of them are read at once.
   template <Major kMajor>
-  static __device__ __forceinline__ int row(int i) {
-    const int first = warp() / kWarpsN * 4 * kThreadM;
-    return first + (kMajor == Major::kK ? lane() / 8 + 4 * i : 4 * (lane() / 8) + 16 * (i / 4) + i % 4);
+  static __device__ __forceinline__ int row(int thread, int i) {
+    const int first = thread / kWarpSize / kWarpsN * 4 * kThreadM, lane = thread % kWarpSize;
+    return first + (kMajor == Major::kK ? lane / 8 + 4 * i : 4 * (lane / 8) + 16 * (i / 4) + i % 4);
   }
   template <Major kMajor>
-  static __device__ __forceinline__ int column(int j) {
-    const int first = warp() % kWarpsN * 8 * kThreadN;
-    return first + (kMajor == Major::kK ? lane() % 8 + 8 * j : 4 * (lane() % 8) + 32 * (j / 4) + j % 4);
+  static __device__ __forceinline__ int column(int thread, int j) {
+    const int first = thread / kWarpSize % kWarpsN * 8 * kThreadN, lane = thread % kWarpSize;
+    return first + (kMajor == Major::kK ? lane % 8 + 8 * j : 4 * (lane % 8) + 32 * (j / 4) + j % 4);
   }
 
   // Two k at a time: more would need more registers for B's columns than there are.
   template <Major kMajorA, Major kMajorB, class LayoutA, class LayoutB>
   static __device__ __forceinline__ void multiply(const float* a, const float* b, Sums& acc) {
-#pragma unroll
+    const int thread = static_cast<int>(threadIdx.x);
+    constexpr int kUnroll = kMajorA == Major::kK ? 1 : kDepth / 2;
+#pragma unroll kUnroll
     for (int k = 0; k < kDepth; k += 2) {
       float bv[2][kThreadN];  // [k][j]
       load_b<kMajorB, LayoutB>(b, k, bv);
       if constexpr (kMajorA == Major::kK) {
 #pragma unroll
         for (int i = 0; i < kThreadM; ++i) {
-          const float2 av = load2(a + LayoutA::at(row<kMajorA>(i), k));
+          const float2 av = load2(a + LayoutA::at(row<kMajorA>(thread, i), k));
           add_row(av.x, bv[0], acc.v[i]);
           add_row(av.y, bv[1], acc.v[i]);
         }
@@ -60,7 +59,7 @@ struct Fp32Tile {
         for (int kk = 0; kk < 2; ++kk) {
 #pragma unroll
           for (int i = 0; i < kThreadM; i += 4) {
-            const float4 av = load4(a + LayoutA::at(row<kMajorA>(i), k + kk));
+            const float4 av = load4(a + LayoutA::at(row<kMajorA>(thread, i), k + kk));
             add_row(av.x, bv[kk], acc.v[i]);
             add_row(av.y, bv[kk], acc.v[i + 1]);
             add_row(av.z, bv[kk], acc.v[i + 2]);
@@ -77,6 +76,7 @@ struct Fp32Tile {
   template <Major kMajorA, Major kMajorB, class F>
   static __device__ __forceinline__ void visit(const Sums& acc, const F& f) {
     constexpr int kStep = kRun<kMajorB>;
+    const int thread = computed_here(static_cast<int>(threadIdx.x));
 #pragma unroll
     for (int i = 0; i < kThreadM; ++i) {
 #pragma unroll
@@ -84,7 +84,7 @@ struct Fp32Tile {
         float values[kStep];
 #pragma unroll
         for (int n = 0; n < kStep; ++n) values[n] = acc.v[i][j + n];
-        f(row<kMajorA>(i), column<kMajorB>(j), values);
+        f(row<kMajorA>(thread, i), column<kMajorB>(thread, j), values);
       }
     }
   }
@@ -97,10 +97,11 @@ struct Fp32Tile {
 
   template <Major kMajorB, class LayoutB>
   static __device__ __forceinline__ void load_b(const float* b, int k, float (&bv)[2][kThreadN]) {
+    const int thread = static_cast<int>(threadIdx.x);
     if constexpr (kMajorB == Major::kK) {
 #pragma unroll
       for (int j = 0; j < kThreadN; ++j) {
-        const float2 v = load2(b + LayoutB::at(column<kMajorB>(j), k));
+        const float2 v = load2(b + LayoutB::at(column<kMajorB>(thread, j), k));
         bv[0][j] = v.x, bv[1][j] = v.y;
       }
     } else {
@@ -108,7 +109,7 @@ struct Fp32Tile {
       for (int kk = 0; kk < 2; ++kk) {
 #pragma unroll
         for (int j = 0; j < kThreadN; j += 4) {
-          const float4 v = load4(b + LayoutB::at(column<kMajorB>(j), k + kk));
+          const float4 v = load4(b + LayoutB::at(column<kMajorB>(thread, j), k + kk));
           bv[kk][j] = v.x, bv[kk][j + 1] = v.y, bv[kk][j + 2] = v.z, bv[kk][j + 3] = v.w;
         }
       }

@@ -76,7 +76,7 @@ struct MmaTile {
   template <Major kMajorA, Major kMajorB, class LayoutA, class LayoutB>
   static __device__ __forceinline__ void multiply(const float* a, const float* b, Sums& acc) {
     const int row = first_row() + group(), column = first_column() + group(), t = in_group();
-#pragma unroll 2
+#pragma unroll 1
     for (int k = 0; k < kDepth; k += Number::kStep) {
       uint32_t bv[kMmaN][2];
 #pragma unroll

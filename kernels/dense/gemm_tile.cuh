@@ -53,20 +53,20 @@ struct SharedTile {
 template <class Layout, Major kMajor, int kOuter, int kDepth, int kThreads, bool kMasked, bool kVector>
 class TileLoader {
  public:
-  // For tiles of the operand's rows [outer0, outer0 + kOuter).
-  __device__ __forceinline__ TileLoader(const Operand& operand, int64_t outer0)
-      : operand_(operand), first_(offset_of(operand, outer0)) {
-    const int64_t left = operand.outer - outer0 - local_outer();
+  // For the operand's rows [outer_tile * kOuter, (outer_tile + 1) * kOuter).
+  __device__ __forceinline__ TileLoader(const Operand& operand, int outer_tile)
+      : operand_(operand), outer_tile_(outer_tile) {
+    const int64_t left = operand.outer - static_cast<int64_t>(outer_tile) * kOuter - local_outer();
     left_ = static_cast<int>(left < kOuter ? left : kOuter);
   }
 
   // Begins to copy the k in [k0, min(k0 + kDepth, k_end)); the rest of the tile becomes zero.
   __device__ __forceinline__ void start(int k0, int k_end, float* tile) {
-    const int64_t tile_offset = kMajor == Major::kK ? k0 : k0 * operand_.stride;
+    const int64_t first = first_offset(k0);
     const int k_left = k_end - k0 - local_k();
 #pragma unroll
     for (int i = 0; i < kPieces; ++i) {
-      const int64_t offset = first_ + tile_offset + i * kRowsAtOnce * operand_.stride;
+      const int64_t offset = first + i * kRowsAtOnce * operand_.stride;
       const int inside = elements_inside(i, k_left);
       if constexpr (kMasked) {
         values_[i] = load_piece(operand_.data + offset, inside);
@@ -102,9 +102,12 @@ class TileLoader {
   static __device__ __forceinline__ int local_outer() { return kMajor == Major::kK ? row() : column(); }
   static __device__ __forceinline__ int local_k() { return kMajor == Major::kK ? column() : row(); }
 
-  static __device__ __forceinline__ int64_t offset_of(const Operand& operand, int64_t outer0) {
-    return kMajor == Major::kK ? (outer0 + row()) * operand.stride + column()
-                               : row() * operand.stride + outer0 + column();
+  // Of the thread's first piece in the tile that starts at k0. Computed anew for each tile: between tiles, every
+  // register is wanted.
+  __device__ __forceinline__ int64_t first_offset(int k0) const {
+    const int64_t outer0 = static_cast<int64_t>(computed_here(outer_tile_)) * kOuter;
+    return kMajor == Major::kK ? (outer0 + row()) * operand_.stride + k0 + column()
+                               : (k0 + row()) * operand_.stride + outer0 + column();
   }
   static __device__ __forceinline__ int place(int i) {
     const int at = row() + i * kRowsAtOnce;
@@ -146,8 +149,8 @@ class TileLoader {
   }
 
   const Operand& operand_;
-  const int64_t first_;  // offset of the thread's first piece in a tile that starts at k = 0
-  int left_;             // rows (K contiguous) or elements from that piece on that are inside the matrix
+  const int outer_tile_;
+  int left_;  // rows (K contiguous) or elements from that piece on that are inside the matrix
   float4 values_[kMasked ? kPieces : 1], masks_[kMasked ? kPieces : 1];
 };
 
@@ -165,12 +168,12 @@ struct BlockProduct {
 
   // Segment s is [bound(s), bound(s + 1)). on_tile(b) sees each tile of B in shared memory.
   template <class Bound, class OnTile, class OnSegment>
-  static __device__ __forceinline__ void run(const Operand& a, const Operand& b, int64_t m0, int64_t n0,
+  static __device__ __forceinline__ void run(const Operand& a, const Operand& b, int tile_m, int tile_n,
                                              int first_segment, int end_segment, const Bound& bound,
                                              const OnTile& on_tile, const OnSegment& on_segment) {
     DYNAMIC_SHARED(float, shared);
-    TileLoader<LayoutA, kMajorA, Tile::kM, Tile::kDepth, Tile::kThreads, kMaskA, kVector> load_a(a, m0);
-    TileLoader<LayoutB, kMajorB, Tile::kN, Tile::kDepth, Tile::kThreads, kMaskB, kVector> load_b(b, n0);
+    TileLoader<LayoutA, kMajorA, Tile::kM, Tile::kDepth, Tile::kThreads, kMaskA, kVector> load_a(a, tile_m);
+    TileLoader<LayoutB, kMajorB, Tile::kN, Tile::kDepth, Tile::kThreads, kMaskB, kVector> load_b(b, tile_n);
     int stage = 0;
     int ahead = first_segment, ahead_k = bound(first_segment);  // the tile that is loaded next
     const auto start = [&](int to) {
