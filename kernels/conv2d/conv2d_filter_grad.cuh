@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "kernels/conv2d/conv2d_stage.cuh"
+#include "kernels/conv2d/conv2d_store.cuh"
 #include "kernels/launch.h"
 #include "kernels/mma.cuh"
 #include "kernels/reduce.cuh"
@@ -17,6 +18,7 @@ constexpr int kGradThreads = 256;  // at most: eight taps
 constexpr int kGradChannels = 32;  // of a block
 constexpr int kGradFilters = 64;
 constexpr int kZeroWords = 16;
+constexpr int kNoQuad = 1 << 29;  // below any image, and twice it is an int
 
 template <class Source>
 struct FilterGradArgs {
@@ -282,20 +284,48 @@ struct GradSumsOf<Bf16Math> {
   using Type = Bf16GradSums;
 };
 
-// Gradients of filters [k0, k0 + 64) of the tile's quads, and the table of the quads, padded to `quads`.
-template <class Math, class Source>
-__device__ __forceinline__ void load_gradients(const Source& source, const ConvShape& s, const PatchTile& t,
-                                               const TilePosition& at, int quads, int k0, int pitch, uint32_t* grad,
-                                               QuadEntry* table) {
-  constexpr int kItems = kGradFilters / 4, kWords = 4 / Math::kWordChannels;
+// Brings gradients of filters k .. k + 3 of the four pixels of quad (qh, qw) to four rows of shared memory; zero
+// outside. One pixel behind the other: the sums leave no registers for more.
+template <class Math>
+__device__ __forceinline__ void copy_quad(const DenseSource& source, int64_t n, int qh, int qw, int k, uint32_t* to,
+                                          int pitch) {
+  const int64_t first = ((n * source.H + 2 * qh) * source.W + 2 * qw) * source.C + k;
 #pragma unroll 1
-  for (int i = static_cast<int>(threadIdx.x); i < quads * kItems; i += static_cast<int>(blockDim.x)) {
-    const int quad = i / kItems, item = i % kItems, qh = quad / t.quads_w, qw = quad % t.quads_w;
-    float4 v[4] = {zero4(), zero4(), zero4(), zero4()};
-    if (qh < t.quads_h) source.quad(at.n, at.qh + qh, at.qw + qw, k0 + 4 * item, v);
-#pragma unroll
-    for (int pos = 0; pos < 4; ++pos) Math::store(grad + (4 * quad + pos) * pitch + kWords * item, v[pos]);
+  for (int pos = 0; pos < 4; ++pos) {
+    const bool inside = 2 * qh + pos / 2 < source.H && 2 * qw + pos % 2 < source.W && k < source.C;
+    const float4 v = inside ? source.load(first + (pos / 2 * source.W + pos % 2) * source.C, k) : zero4();
+    Math::words(v).store(to + pos * pitch);
   }
+}
+template <class Math>
+__device__ __forceinline__ void copy_quad(const UnpooledSource& source, int64_t n, int qh, int qw, int k, uint32_t* to,
+                                          int pitch) {
+  UnpooledSource::Pooled g{zero4(), make_uchar4(0, 0, 0, 0)};
+  if (qh < source.PH && qw < source.PW && k < source.C) {
+    g = source.load(((n * source.PH + qh) * source.PW + qw) * source.C + k, k);
+  }
+  const WordsOf<Math> words = Math::words(g.value);
+#pragma unroll
+  for (int pos = 0; pos < 4; ++pos) words.keep(g.position, pos).store(to + pos * pitch);
+}
+
+// Gradients of filters [k0, k0 + 64) of the tile's quads; half a warp takes a quad. Up to `quads` there are zeros.
+template <class Math, class Source>
+__device__ __forceinline__ void load_gradients(const Source& source, const PatchTile& t, const TilePosition& at,
+                                               int quads, int k0, int pitch, uint32_t* grad) {
+  constexpr int kWords = 4 / Math::kWordChannels;
+  const int item = lane_id() % 16, step = 2 * warp_count();
+#pragma unroll 1
+  for (int quad = 2 * warp_id() + lane_id() / 16; quad < quads; quad += step) {
+    const int qh = quad / t.quads_w, qw = quad % t.quads_w;
+    copy_quad<Math>(source, at.n, qh < t.quads_h ? at.qh + qh : kNoQuad, at.qw + qw, k0 + 4 * item,
+                    grad + 4 * quad * pitch + kWords * item, pitch);
+  }
+}
+
+// Where the tile's quads are, and those that only fill up.
+__device__ __forceinline__ void write_quad_table(const ConvShape& s, const PatchTile& t, const TilePosition& at,
+                                                 int quads, QuadEntry* table) {
   for (int quad = static_cast<int>(threadIdx.x); quad < quads; quad += static_cast<int>(blockDim.x)) {
     const int qh = quad / t.quads_w, qw = quad % t.quads_w;
     const int oh = 2 * (at.qh + qh), ow = 2 * (at.qw + qw);
@@ -349,8 +379,9 @@ __global__ void __launch_bounds__(kGradThreads, 2) conv2d_filter_grad_kernel(Fil
     for (int tile = 0; tile < t.tiles_h * t.tiles_w; ++tile) {
       const TilePosition at = tile_position(s, t, range.begin + e, tile);
       __syncthreads();  // the tile before is not read any more
-      load_patch<Math>(a.x, t, at, at.n + 1, c0, patch);
-      load_gradients<Math>(a.grad, s, t, at, quads, k0, Sums::kPitch, grad, table);
+      load_patch<Math, 1>(a.x, t, at, at.n + 1, c0, patch);
+      load_gradients<Math>(a.grad, t, at, quads, k0, Sums::kPitch, grad);
+      write_quad_table(s, t, at, quads, table);
       __syncthreads();
       if (tap >= s.R * s.S) continue;  // a warp without a tap only helps to load
       if (with_bias) {

@@ -162,12 +162,23 @@ struct TensorSums {
   }
 };
 
-// How each kind of arithmetic stores four channels in shared memory: four words, or two.
+// How each kind of arithmetic holds four channels in shared memory: four words, or two. keep() are those whose position
+// in a pool's window is `pos`, the others zero.
+struct FloatWords {
+  uint4 v;
+
+  __device__ __forceinline__ FloatWords keep(uchar4 position, int pos) const {
+    return {make_uint4(position.x == pos ? v.x : 0, position.y == pos ? v.y : 0, position.z == pos ? v.z : 0,
+                       position.w == pos ? v.w : 0)};
+  }
+  __device__ __forceinline__ void store(uint32_t* to) const { store_shared4(to, v); }
+};
+
 struct FloatMath {
   static constexpr int kWordChannels = 1;
   template <int kBlockK>
   using Sums = FloatSums<kBlockK>;
-  __device__ static __forceinline__ void store(uint32_t* to, float4 v) { store_shared4(to, as_words(v)); }
+  __device__ static __forceinline__ FloatWords words(float4 v) { return {as_words(v)}; }
   __device__ static __forceinline__ uint32_t word(float v, float) { return __float_as_uint(v); }
 };
 
@@ -175,8 +186,8 @@ struct Tf32Math {
   static constexpr int kWordChannels = 1;
   template <int kBlockK>
   using Sums = TensorSums<kBlockK, Tf32Math>;
-  __device__ static __forceinline__ void store(uint32_t* to, float4 v) {
-    store_shared4(to, make_uint4(to_tf32(v.x), to_tf32(v.y), to_tf32(v.z), to_tf32(v.w)));
+  __device__ static __forceinline__ FloatWords words(float4 v) {
+    return {make_uint4(to_tf32(v.x), to_tf32(v.y), to_tf32(v.z), to_tf32(v.w))};
   }
   __device__ static __forceinline__ uint32_t word(float v, float) { return to_tf32(v); }
   __device__ static __forceinline__ void add(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
@@ -184,17 +195,34 @@ struct Tf32Math {
   }
 };
 
+struct Bf16Words {
+  uint2 v;
+
+  __device__ __forceinline__ Bf16Words keep(uchar4 position, int pos) const {
+    return {make_uint2(v.x & mask(position.x, position.y, pos), v.y & mask(position.z, position.w, pos))};
+  }
+  __device__ __forceinline__ void store(uint32_t* to) const { store_shared2(to, v); }
+
+ private:
+  __device__ static __forceinline__ uint32_t mask(int low, int high, int pos) {
+    return (low == pos ? 0x0000ffffu : 0u) | (high == pos ? 0xffff0000u : 0u);
+  }
+};
+
 struct Bf16Math {
   static constexpr int kWordChannels = 2;
   template <int kBlockK>
   using Sums = TensorSums<kBlockK, Bf16Math>;
-  __device__ static __forceinline__ void store(uint32_t* to, float4 v) {
-    store_shared2(to, make_uint2(pack_bf16(v.x, v.y), pack_bf16(v.z, v.w)));
+  __device__ static __forceinline__ Bf16Words words(float4 v) {
+    return {make_uint2(pack_bf16(v.x, v.y), pack_bf16(v.z, v.w))};
   }
   __device__ static __forceinline__ uint32_t word(float v, float next) { return pack_bf16(v, next); }
   __device__ static __forceinline__ void add(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
     mma_m16n8k16_bf16(d, a, b);
   }
 };
+
+template <class Math>
+using WordsOf = decltype(Math::words(float4{}));
 
 }  // namespace lockstep::cuda

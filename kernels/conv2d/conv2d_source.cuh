@@ -36,21 +36,14 @@ struct DenseSource {
     return output != nullptr ? behind_relu(value, output[i]) : value;
   }
 
-  __device__ __forceinline__ float4 at4(int64_t n, int h, int w, int c) const {
-    if (h < 0 || h >= H || w < 0 || w >= W || c >= C) return zero4();
-    const int64_t i = ((n * H + h) * W + w) * C + c;
+  // Channels c .. c + 3 of the pixel whose channel c is element i.
+  __device__ __forceinline__ float4 load(int64_t i, int c) const {
     const float4 value = vector ? load4_readonly(values + i) : load_some(values + i, C - c);
     if (output == nullptr) return value;
     return behind_relu(value, vector ? load4_readonly(output + i) : load_some(output + i, C - c));
   }
 
-  // The four pixels of quad (qh, qw), row by row.
-  __device__ __forceinline__ void quad(int64_t n, int qh, int qw, int c, float4 (&v)[4]) const {
-#pragma unroll
-    for (int pos = 0; pos < 4; ++pos) v[pos] = at4(n, 2 * qh + pos / 2, 2 * qw + pos % 2, c);
-  }
-
-  // One channel of it; zero for c >= C.
+  // Channel c of the four pixels of quad (qh, qw), row by row; zero for c >= C.
   __device__ __forceinline__ void quad_of(int64_t n, int qh, int qw, int c, float (&v)[4]) const {
 #pragma unroll
     for (int pos = 0; pos < 4; ++pos) {
@@ -74,9 +67,8 @@ struct UnpooledSource {
     uchar4 position;
   };
 
-  __device__ __forceinline__ Pooled pooled(int64_t n, int qh, int qw, int c) const {
-    if (qh < 0 || qh >= PH || qw < 0 || qw >= PW || c >= C) return {zero4(), make_uchar4(0, 0, 0, 0)};
-    const int64_t i = ((n * PH + qh) * PW + qw) * C + c;
+  // Channels c .. c + 3 of the window whose channel c is element i.
+  __device__ __forceinline__ Pooled load(int64_t i, int c) const {
     if (vector) {
       const float4 value = load4_readonly(values + i);
       const uchar4 position = load4(argmax + i);
@@ -90,22 +82,11 @@ struct UnpooledSource {
     return {output != nullptr ? behind_relu(value, load_some(output + i, C - c)) : value, position};
   }
 
-  __device__ static __forceinline__ float4 pixel(const Pooled& p, int pos) {
-    return make_float4(p.position.x == pos ? p.value.x : 0, p.position.y == pos ? p.value.y : 0,
-                       p.position.z == pos ? p.value.z : 0, p.position.w == pos ? p.value.w : 0);
-  }
-
   __device__ __forceinline__ float at(int64_t n, int h, int w, int c) const {
     if (h / 2 >= PH || w / 2 >= PW) return 0;
     const int64_t i = ((n * PH + h / 2) * PW + w / 2) * C + c;
     if (argmax[i] != 2 * (h % 2) + w % 2) return 0;
     return output != nullptr ? behind_relu(values[i], output[i]) : values[i];
-  }
-
-  __device__ __forceinline__ void quad(int64_t n, int qh, int qw, int c, float4 (&v)[4]) const {
-    const Pooled p = pooled(n, qh, qw, c);
-#pragma unroll
-    for (int pos = 0; pos < 4; ++pos) v[pos] = pixel(p, pos);
   }
 
   __device__ __forceinline__ void quad_of(int64_t n, int qh, int qw, int c, float (&v)[4]) const {

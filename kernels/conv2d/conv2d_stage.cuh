@@ -53,29 +53,45 @@ __device__ __forceinline__ ExampleRange chunk_range(const SliceTable& slices, in
   return {first < end ? first : end, last < end ? last : end};
 }
 
-// The patch of channels [c0, c0 + chunk) of every image of the block; zeros outside. A warp takes a row at a time, a
-// thread four channels of a pixel, and has several loads under way before the first store.
-template <class Math>
+// How a warp shares a row of pixels (or quads): neighbouring lanes take neighbouring fours of channels, `step` pixels
+// at a time. No division per pixel.
+struct LaneShare {
+  int quartet, pixel, step;
+};
+__device__ __forceinline__ LaneShare lane_share(int quartets) {
+  const int step = 32 / quartets, pixel = lane_id() / quartets;
+  return {lane_id() % quartets, pixel < step ? pixel : 1 << 20, step};  // lanes left over get no pixel
+}
+
+__device__ __forceinline__ bool in_range(int i, int size) {
+  return static_cast<unsigned>(i) < static_cast<unsigned>(size);
+}
+
+// The patch of channels [c0, c0 + chunk) of every image of the block; zeros outside. A warp takes a row at a time and
+// has kBatch loads under way before the first store.
+template <class Math, int kBatch = 2>
 __device__ __forceinline__ void load_patch(const DenseSource& source, const PatchTile& t, const TilePosition& at,
                                            int64_t N, int c0, uint32_t* patch) {
-  constexpr int kBatch = 2, kWords = 4 / Math::kWordChannels;
-  const int quartets = t.chunk_words / kWords, row_items = t.patch_w * quartets, rows = t.images * t.patch_h;
+  constexpr int kWords = 4 / Math::kWordChannels;
+  const LaneShare share = lane_share(t.chunk_words / kWords);
+  const int c = c0 + 4 * share.quartet, rows = t.images * t.patch_h;
   for (int row = warp_id(); row < rows; row += warp_count()) {
-    const int image = row / t.patch_h, ph = row % t.patch_h;
-    uint32_t* const to = patch + image * t.image_pitch + ph * t.row_pitch;
-    const bool exists = at.n + image < N;
-    for (int first = lane_id(); first < row_items; first += 32 * kBatch) {
+    const int image = row / t.patch_h, ph = row % t.patch_h, h = at.h + ph;
+    const int64_t n = at.n + image, first = ((n * source.H + h) * source.W + at.w) * source.C + c;
+    const bool exists = n < N && in_range(h, source.H) && c < source.C;
+    uint32_t* const to = patch + image * t.image_pitch + ph * t.row_pitch + kWords * share.quartet;
+    for (int pw = share.pixel; pw < t.patch_w; pw += kBatch * share.step) {
       float4 v[kBatch];
 #pragma unroll
       for (int b = 0; b < kBatch; ++b) {
-        const int item = first + 32 * b, pixel = item / quartets, quartet = item % quartets;
-        v[b] =
-            exists && item < row_items ? source.at4(at.n + image, at.h + ph, at.w + pixel, c0 + 4 * quartet) : zero4();
+        const int pixel = pw + b * share.step;
+        const bool inside = exists && pixel < t.patch_w && in_range(at.w + pixel, source.W);
+        v[b] = inside ? source.load(first + static_cast<int64_t>(pixel) * source.C, c) : zero4();
       }
 #pragma unroll
       for (int b = 0; b < kBatch; ++b) {
-        const int item = first + 32 * b, pixel = item / quartets, quartet = item % quartets;
-        if (item < row_items) Math::store(to + pixel * t.pixel_pitch + kWords * quartet, v[b]);
+        const int pixel = pw + b * share.step;
+        if (pixel < t.patch_w) Math::words(v[b]).store(to + pixel * t.pixel_pitch);
       }
     }
   }
@@ -86,24 +102,27 @@ template <class Math>
 __device__ __forceinline__ void load_patch(const UnpooledSource& source, const PatchTile& t, const TilePosition& at,
                                            int64_t N, int c0, uint32_t* patch) {
   constexpr int kWords = 4 / Math::kWordChannels;
+  const LaneShare share = lane_share(t.chunk_words / kWords);
   const int first_qh = at.h >> 1, first_qw = at.w >> 1;  // rounded down, also left of the image
   const int quad_rows = ((at.h + t.patch_h - 1) >> 1) - first_qh + 1;
   const int row_quads = ((at.w + t.patch_w - 1) >> 1) - first_qw + 1;
-  const int quartets = t.chunk_words / kWords, row_items = row_quads * quartets, rows = t.images * quad_rows;
+  const int c = c0 + 4 * share.quartet, rows = t.images * quad_rows;
   for (int row = warp_id(); row < rows; row += warp_count()) {
-    const int image = row / quad_rows, qh = first_qh + row % quad_rows;
-    uint32_t* const to = patch + image * t.image_pitch;
-    const bool exists = at.n + image < N;
-#pragma unroll 1
-    for (int item = lane_id(); item < row_items; item += 32) {
-      const int qw = first_qw + item / quartets, quartet = item % quartets;
-      float4 v[4] = {zero4(), zero4(), zero4(), zero4()};
-      if (exists) source.quad(at.n + image, qh, qw, c0 + 4 * quartet, v);
+    const int image = row / quad_rows, qh = first_qh + row % quad_rows, ph = 2 * qh - at.h;
+    const int64_t n = at.n + image, first = ((n * source.PH + qh) * source.PW + first_qw) * source.C + c;
+    const bool exists = n < N && in_range(qh, source.PH) && c < source.C;
+    uint32_t* const to = patch + image * t.image_pitch + kWords * share.quartet;
+    for (int quad = share.pixel; quad < row_quads; quad += share.step) {
+      UnpooledSource::Pooled g{zero4(), make_uchar4(0, 0, 0, 0)};
+      if (exists && in_range(first_qw + quad, source.PW)) {
+        g = source.load(first + static_cast<int64_t>(quad) * source.C, c);
+      }
+      const WordsOf<Math> words = Math::words(g.value);
+      const int pw = 2 * (first_qw + quad) - at.w;
 #pragma unroll
       for (int pos = 0; pos < 4; ++pos) {
-        const int ph = 2 * qh + pos / 2 - at.h, pw = 2 * qw + pos % 2 - at.w;
-        if (ph < 0 || ph >= t.patch_h || pw < 0 || pw >= t.patch_w) continue;
-        Math::store(to + ph * t.row_pitch + pw * t.pixel_pitch + kWords * quartet, v[pos]);
+        if (!in_range(ph + pos / 2, t.patch_h) || !in_range(pw + pos % 2, t.patch_w)) continue;
+        words.keep(g.position, pos).store(to + (ph + pos / 2) * t.row_pitch + (pw + pos % 2) * t.pixel_pitch);
       }
     }
   }
