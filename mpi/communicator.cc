@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mpi/communicator.h"
 
+#include <utility>
+
 #include "mpi/backoff.h"
 #include "mpi/launcher.h"
 #include "mpi/mpi_communicator.h"
 
 namespace lockstep {
+
+ProgressSource::ProgressSource(Communicator& communicator, std::function<uint64_t()> count)
+    : communicator_(communicator), count_(std::move(count)) {
+  communicator_.add_progress_source(this);
+}
+
+ProgressSource::~ProgressSource() { communicator_.remove_progress_source(this); }
 
 absl::Status Communicator::wait_for_others(std::string_view, absl::FunctionRef<absl::StatusOr<bool>()> done) {
   for (Backoff backoff;; backoff.pause()) {

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 
 namespace lockstep {
 
+class Communicator;
 class MessagePort;
 
 struct CommunicatorOptions {
@@ -25,6 +27,24 @@ struct CommunicatorOptions {
   double stall_timeout_s = 7;
   // All processes of the job must have started within this time, and MPI have shut down at the end.
   double startup_timeout_s = 60;
+};
+
+// Progress of this rank that something else counts: tasks of a thread pool, bytes of a file. While one lives, any
+// change of its count is a sign of life, as note_progress() is.
+class ProgressSource {
+ public:
+  // `count` is called several times a second by the watchdog's thread, and never again once the destructor has
+  // returned. It must be quick and must not call the communicator.
+  ProgressSource(Communicator& communicator, std::function<uint64_t()> count);
+  ~ProgressSource();
+  ProgressSource(const ProgressSource&) = delete;
+  ProgressSource& operator=(const ProgressSource&) = delete;
+
+  uint64_t count() const { return count_(); }
+
+ private:
+  Communicator& communicator_;
+  const std::function<uint64_t()> count_;
 };
 
 class Communicator {
@@ -58,6 +78,9 @@ class Communicator {
   // Tells the watchdog that this rank's main thread is alive; call at least once per layer or batch. Thread-safe,
   // cheap.
   virtual void note_progress() = 0;
+  // Of ProgressSource alone. Thread-safe.
+  virtual void add_progress_source(const ProgressSource*) {}
+  virtual void remove_progress_source(const ProgressSource*) {}
 
   // Ends the whole job now: logs the reason with rank and host, then stops every rank with exit code 1.
   [[noreturn]] virtual void abort(std::string_view reason) = 0;

@@ -79,6 +79,8 @@ class MpiCommunicator : public Communicator {
   absl::Status wait_for_others(std::string_view what, absl::FunctionRef<absl::StatusOr<bool>()> done) override;
   MessagePort* messages() override { return &port_; }
   void note_progress() override { watchdog_->note_progress(); }
+  void add_progress_source(const ProgressSource* source) override { watchdog_->add_progress_source(source); }
+  void remove_progress_source(const ProgressSource* source) override { watchdog_->remove_progress_source(source); }
 
   [[noreturn]] void abort(std::string_view reason) override {
     stop_job(fmt::format("rank {} on {}: {}", rank(), host_, reason));

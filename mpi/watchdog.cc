@@ -79,9 +79,23 @@ void Watchdog::set_phase(SignOfLife::Phase phase, std::string_view what) {
   sign_.set_what(std::string(what));
 }
 
+// Adding and removing count as progress themselves: otherwise the sum might stay the same by accident.
+void Watchdog::add_progress_source(const ProgressSource* source) {
+  note_progress();
+  const std::lock_guard lock(mutex_);
+  sources_.push_back(source);
+}
+
+void Watchdog::remove_progress_source(const ProgressSource* source) {
+  note_progress();
+  const std::lock_guard lock(mutex_);
+  sources_.erase(std::remove(sources_.begin(), sources_.end(), source), sources_.end());
+}
+
 SignOfLife Watchdog::own_sign() {
   const std::lock_guard lock(mutex_);
   sign_.progress = progress_.load(std::memory_order_relaxed);
+  for (const ProgressSource* source : sources_) sign_.progress += source->count();
   return sign_;
 }
 

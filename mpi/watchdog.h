@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "mpi/communicator.h"
 #include "mpi/mpi_world.h"
 #include "mpi/stall_detector.h"
 
@@ -31,6 +32,9 @@ class Watchdog {
 
   // Thread-safe, a few nanoseconds.
   void note_progress() { progress_.fetch_add(1, std::memory_order_relaxed); }
+  // Borrowed from its addition to its removal, which waits while it is being read. Thread-safe.
+  void add_progress_source(const ProgressSource* source);
+  void remove_progress_source(const ProgressSource* source);
   // Of the main thread. Counts as progress.
   void set_phase(SignOfLife::Phase phase, std::string_view what);
 
@@ -59,6 +63,7 @@ class Watchdog {
   std::mutex mutex_;  // guards what follows
   std::condition_variable stopping_;
   SignOfLife sign_;
+  std::vector<const ProgressSource*> sources_;
   bool stop_ = false;
 
   std::thread thread_;

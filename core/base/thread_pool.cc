@@ -51,6 +51,8 @@ ThreadPool::~ThreadPool() {
 
 uint64_t ThreadPool::tasks_done() const { return state_->done.load(std::memory_order_relaxed); }
 
+void ThreadPool::count_task() { state_->done.fetch_add(1, std::memory_order_relaxed); }
+
 void ThreadPool::run_tasks(int thread) {
   State& s = *state_;
   const FlushDenormals mode;

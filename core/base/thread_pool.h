@@ -27,6 +27,8 @@ class ThreadPool {
 
   // Number of indices finished since construction, by all threads: a sign of life for the watchdog. Thread-safe.
   uint64_t tasks_done() const;
+  // Counts a task that the caller did on its own, outside of a loop. Thread-safe.
+  void count_task();
 
  private:
   struct State;
@@ -39,6 +41,9 @@ class ThreadPool {
 
 // Runs on `pool`, or on the calling thread (as thread 0) when pool is null.
 void parallel_for(ThreadPool* pool, int64_t count, absl::FunctionRef<void(int64_t index, int thread)> task);
+inline void count_task(ThreadPool* pool) {
+  if (pool != nullptr) pool->count_task();
+}
 inline int thread_count(const ThreadPool* pool) { return pool == nullptr ? 1 : pool->threads(); }
 
 }  // namespace lockstep

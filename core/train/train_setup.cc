@@ -94,6 +94,9 @@ absl::StatusOr<std::unique_ptr<TrainSetup>> set_up_training(Communicator& commun
   LOCKSTEP_ASSIGN_OR_RETURN(const int share, threads_for_rank(communicator));
   setup->config.threads = config.threads > 0 ? config.threads : share;
   setup->pool = std::make_unique<ThreadPool>(static_cast<int>(setup->config.threads));
+  // A layer of a large batch may take longer than the stall time-out.
+  setup->pool_progress =
+      std::make_unique<ProgressSource>(communicator, [pool = setup->pool.get()] { return pool->tasks_done(); });
   LOCKSTEP_ASSIGN_OR_RETURN(const Backend backend, parse_backend(setup->config.backend));
   setup->kernel = {is_device(backend) ? Backend::kSimd : backend, setup->pool.get()};
   return setup;

@@ -22,8 +22,9 @@ struct TrainSetup {
   Network network;
   std::unique_ptr<Dataset> train_data, test_data;
   std::unique_ptr<ThreadPool> pool;
-  KernelContext kernel;                      // of the CPU
-  std::unique_ptr<Accelerator> accelerator;  // null: trained on the CPU
+  std::unique_ptr<ProgressSource> pool_progress;  // behind the pool, which it looks at
+  KernelContext kernel;                           // of the CPU
+  std::unique_ptr<Accelerator> accelerator;       // null: trained on the CPU
 };
 
 // Collective; an error is the same on every rank (agree.h). Checks that all ranks were started with one configuration,

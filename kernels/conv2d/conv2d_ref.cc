@@ -19,11 +19,13 @@ int64_t input_offset(const Conv2dParams& p, int64_t n, int oh, int ow, int r, in
 int64_t filter_offset(const Conv2dParams& p, int r, int s, int c) { return ((int64_t{r} * p.S + s) * p.C + c) * p.K; }
 
 // Calls visit(x offset, w offset of filter 0, y offset of filter 0) for every pair of input and output that a filter
-// position of examples [begin, end) connects. The three passes differ only in which of the three they sum into.
+// position of examples [begin, end) connects. The three passes differ only in which of the three they sum into. A pass
+// may take minutes: each example is a sign of life.
 template <typename Visit>
-void for_each_connection(const Conv2dParams& p, int64_t begin, int64_t end, Visit&& visit) {
+void for_each_connection(const KernelContext& ctx, const Conv2dParams& p, int64_t begin, int64_t end, Visit&& visit) {
   const int OH = p.OH(), OW = p.OW();
   for (int64_t n = begin; n < end; ++n) {
+    count_task(ctx.pool);
     for (int oh = 0; oh < OH; ++oh) {
       for (int ow = 0; ow < OW; ++ow) {
         const int64_t out = ((n * OH + oh) * OW + ow) * p.K;
@@ -52,11 +54,11 @@ void round_to_float(const std::vector<double>& from, float* to) {
 
 }  // namespace
 
-absl::Status conv2d_fwd(const KernelContext&, const Conv2dParams& p, const float* x, const float* w, const float* b,
+absl::Status conv2d_fwd(const KernelContext& ctx, const Conv2dParams& p, const float* x, const float* w, const float* b,
                         float* y) {
   std::vector<double> sum = zeros(p.N * p.OH() * p.OW() * p.K);
   for (size_t i = 0; i < sum.size(); ++i) sum[i] = b[i % static_cast<size_t>(p.K)];
-  for_each_connection(p, 0, p.N, [&](int64_t in, int64_t filter, int64_t out) {
+  for_each_connection(ctx, p, 0, p.N, [&](int64_t in, int64_t filter, int64_t out) {
     for (int k = 0; k < p.K; ++k) sum[static_cast<size_t>(out + k)] += double{x[in]} * w[filter + k];
   });
   if (p.relu) {
@@ -66,10 +68,10 @@ absl::Status conv2d_fwd(const KernelContext&, const Conv2dParams& p, const float
   return absl::OkStatus();
 }
 
-absl::Status conv2d_bwd_data(const KernelContext&, const Conv2dParams& p, const float* w, const float* y,
+absl::Status conv2d_bwd_data(const KernelContext& ctx, const Conv2dParams& p, const float* w, const float* y,
                              const float* grad_y, float* grad_x) {
   std::vector<double> sum = zeros(p.N * p.H * p.W * p.C);
-  for_each_connection(p, 0, p.N, [&](int64_t in, int64_t filter, int64_t out) {
+  for_each_connection(ctx, p, 0, p.N, [&](int64_t in, int64_t filter, int64_t out) {
     for (int k = 0; k < p.K; ++k) {
       sum[static_cast<size_t>(in)] += masked_grad(p, y, grad_y, out + k) * w[filter + k];
     }
@@ -78,12 +80,13 @@ absl::Status conv2d_bwd_data(const KernelContext&, const Conv2dParams& p, const 
   return absl::OkStatus();
 }
 
-absl::Status conv2d_bwd_filter(const KernelContext&, const Conv2dParams& p, const GradSlices& slices, const float* x,
-                               const float* y, const float* grad_y, GradOutput grad_w, GradOutput grad_b) {
+absl::Status conv2d_bwd_filter(const KernelContext& ctx, const Conv2dParams& p, const GradSlices& slices,
+                               const float* x, const float* y, const float* grad_y, GradOutput grad_w,
+                               GradOutput grad_b) {
   const int64_t image = int64_t{p.OH()} * p.OW() * p.K, size_w = p.filter_size();
   write_partial_sums(slices, size_w, grad_w, grad_b, [&](int64_t begin, int64_t end) {
     std::vector<double> sum = zeros(size_w + p.K);
-    for_each_connection(p, begin, end, [&](int64_t in, int64_t filter, int64_t out) {
+    for_each_connection(ctx, p, begin, end, [&](int64_t in, int64_t filter, int64_t out) {
       for (int k = 0; k < p.K; ++k) {
         sum[static_cast<size_t>(filter + k)] += x[in] * masked_grad(p, y, grad_y, out + k);
       }

@@ -14,10 +14,11 @@ double masked_grad(const DenseParams& p, const float* y, const float* grad_y, in
 
 }  // namespace
 
-absl::Status dense_fwd(const KernelContext&, const DenseParams& p, const float* x, const float* w, const float* b,
+absl::Status dense_fwd(const KernelContext& ctx, const DenseParams& p, const float* x, const float* w, const float* b,
                        float* y) {
   const int I = p.I, O = p.O;
   for (int64_t n = 0; n < p.N; ++n) {
+    count_task(ctx.pool);  // a pass may take minutes: each example is a sign of life
     for (int o = 0; o < O; ++o) {
       double sum = b[o];
       for (int i = 0; i < I; ++i) sum += double{x[n * I + i]} * w[int64_t{i} * O + o];
@@ -27,10 +28,11 @@ absl::Status dense_fwd(const KernelContext&, const DenseParams& p, const float* 
   return absl::OkStatus();
 }
 
-absl::Status dense_bwd_data(const KernelContext&, const DenseParams& p, const float* w, const float* y,
+absl::Status dense_bwd_data(const KernelContext& ctx, const DenseParams& p, const float* w, const float* y,
                             const float* grad_y, float* grad_x) {
   const int I = p.I, O = p.O;
   for (int64_t n = 0; n < p.N; ++n) {
+    count_task(ctx.pool);  // a pass may take minutes: each example is a sign of life
     for (int i = 0; i < I; ++i) {
       double sum = 0;
       for (int o = 0; o < O; ++o) sum += masked_grad(p, y, grad_y, n * O + o) * w[int64_t{i} * O + o];
@@ -40,13 +42,14 @@ absl::Status dense_bwd_data(const KernelContext&, const DenseParams& p, const fl
   return absl::OkStatus();
 }
 
-absl::Status dense_bwd_filter(const KernelContext&, const DenseParams& p, const GradSlices& slices, const float* x,
+absl::Status dense_bwd_filter(const KernelContext& ctx, const DenseParams& p, const GradSlices& slices, const float* x,
                               const float* y, const float* grad_y, GradOutput grad_w, GradOutput grad_b) {
   const int I = p.I, O = p.O;
   const int64_t size_w = int64_t{I} * O;
   write_partial_sums(slices, size_w, grad_w, grad_b, [&](int64_t begin, int64_t end) {
     std::vector<double> sum(static_cast<size_t>(size_w + O));
     for (int64_t n = begin; n < end; ++n) {
+      count_task(ctx.pool);
       for (int o = 0; o < O; ++o) {
         const double grad = masked_grad(p, y, grad_y, n * O + o);
         sum[static_cast<size_t>(size_w + o)] += grad;

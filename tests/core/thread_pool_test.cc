@@ -47,6 +47,20 @@ TEST_P(ThreadPoolOf, CountsFinishedTasks) {
   EXPECT_EQ(pool.tasks_done(), 0u);
   for (const int64_t count : {0, 1, 10}) pool.parallel_for(count, [](int64_t, int) {});
   EXPECT_EQ(pool.tasks_done(), 11u);
+  pool.count_task();
+  count_task(&pool);
+  count_task(nullptr);
+  EXPECT_EQ(pool.tasks_done(), 13u);
+}
+
+// A watchdog looks from outside, while the loop runs. When an index starts, all before it have been handed out, and at
+// most one by thread is still at work.
+TEST_P(ThreadPoolOf, CountsATaskAsSoonAsItEnds) {
+  ThreadPool pool(GetParam());
+  std::vector<int64_t> done(20);
+  pool.parallel_for(20,
+                    [&](int64_t i, int) { done[static_cast<size_t>(i)] = static_cast<int64_t>(pool.tasks_done()); });
+  for (int64_t i = 0; i < 20; ++i) EXPECT_GE(done[static_cast<size_t>(i)], i - GetParam() + 1) << i;
 }
 
 TEST_P(ThreadPoolOf, AThreadIndexIsNeverSharedAtOneTime) {

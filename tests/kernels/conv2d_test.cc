@@ -46,6 +46,22 @@ Gradients backward(const KernelContext& ctx, const Conv2dParams& p, const Floats
 class Conv2d : public OnBackends {};
 LOCKSTEP_ON_ALL_BACKENDS(Conv2d);
 
+// The oracle has no parallel loops that would count, and takes seconds for a layer.
+TEST(Conv2dReference, EveryExampleIsASignOfLife) {
+  ThreadPool pool(1);
+  const KernelContext ctx{.backend = Backend::kRef, .pool = &pool};
+  const Conv2dParams p{.N = 5, .H = 2, .W = 2, .C = 1, .K = 1, .R = 1, .S = 1};
+  std::vector<float> x(20, 1.0f), w(1, 1.0f), b(1), y(20), grad_x(20), grad_w(1), grad_b(1);
+  ASSERT_TRUE(conv2d_fwd(ctx, p, x.data(), w.data(), b.data(), y.data()).ok());
+  EXPECT_EQ(pool.tasks_done(), 5u);
+  ASSERT_TRUE(conv2d_bwd_data(ctx, p, w.data(), y.data(), y.data(), grad_x.data()).ok());
+  EXPECT_EQ(pool.tasks_done(), 10u);
+  ASSERT_TRUE(conv2d_bwd_filter(ctx, p, GradSlices::single(p.N), x.data(), y.data(), y.data(), {grad_w.data(), 1},
+                                {grad_b.data(), 1})
+                  .ok());
+  EXPECT_EQ(pool.tasks_done(), 15u);
+}
+
 TEST_P(Conv2d, HandWorkedValidForward) {
   const Conv2dParams p{.N = 1, .H = 3, .W = 3, .C = 1, .K = 1, .R = 2, .S = 2, .padding = Padding::kValid};
   // 47 = 1 * 1 + 2 * 2 + 4 * 3 + 5 * 4 + 10.

@@ -42,6 +42,18 @@ Gradients backward(const KernelContext& ctx, const DenseParams& p, const Floats&
 class Dense : public OnBackends {};
 LOCKSTEP_ON_ALL_BACKENDS(Dense);
 
+// The oracle has no parallel loops that would count, and takes seconds for a layer.
+TEST(DenseReference, EveryExampleIsASignOfLife) {
+  ThreadPool pool(1);
+  const KernelContext ctx{.backend = Backend::kRef, .pool = &pool};
+  const DenseParams p{.N = 5, .I = 2, .O = 1};
+  const Floats x(10, 1.0f), w(2, 1.0f), b(1);
+  const Floats y = forward(ctx, p, x, w, b);
+  EXPECT_EQ(pool.tasks_done(), 5u);
+  backward(ctx, p, x, w, y, y);
+  EXPECT_EQ(pool.tasks_done(), 15u);
+}
+
 TEST_P(Dense, HandWorkedForward) {
   const DenseParams p{.N = 2, .I = 2, .O = 3};
   EXPECT_THAT(forward(ctx(), p, {1, 2, 3, 4}, {1, 2, 3, 4, 5, 6}, {0, 100, 200}),

@@ -121,6 +121,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"StopOfEight", "stop", 8, 5, kDefault, " has given no sign of life for"},
                       Case{"Spin", "spin", 3, 2, kDefault, " is stuck: its main thread has made no progress for"},
                       Case{"SpinOnRank0", "spin", 2, 0, kSoon, " is stuck: its main thread has made no progress for"},
+                      Case{"StuckLayer", "stuck_layer", 2, 1, kSoon, " is stuck: its main thread has made no progress"},
                       Case{"Leave", "leave", 3, 1, kSoon, " has left the job while others still wait for it"}),
     [](const auto& test) { return test.param.name; });
 
@@ -152,6 +153,12 @@ TEST(MissingRank, IsNamedAtTheStart) {
 
 TEST(LongEvaluation, IsNoStall) {
   const JobResult job = run_job(3, "evaluate", 1, kSoon);
+  EXPECT_EQ(job.exit_code, 0) << job.output;
+  EXPECT_GT(job.seconds_since_fault, kSoon + 0.5);
+}
+
+TEST(SlowLayer, IsNoStallWhileItsTasksEnd) {
+  const JobResult job = run_job(2, "slow_layer", 1, kSoon);
   EXPECT_EQ(job.exit_code, 0) << job.output;
   EXPECT_GT(job.seconds_since_fault, kSoon + 0.5);
 }

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "core/base/log.h"
+#include "core/base/thread_pool.h"
 #include "mpi/communicator.h"
 #include "tests/mpi/reducer_scenario.h"
 
@@ -22,6 +23,17 @@ void spin_for(std::chrono::seconds time, Communicator* reporting_to) {
   const auto start = Clock::now();
   while (Clock::now() - start < time)
     if (reporting_to != nullptr) reporting_to->note_progress();
+}
+
+// A loop of one pass of a layer, which takes longer than the stall time-out. Each of its tasks is short, but for the
+// last one if `hangs`.
+void run_slow_layer(std::chrono::milliseconds task_time, int tasks, bool hangs, Communicator& communicator) {
+  ThreadPool pool(2);
+  const ProgressSource progress(communicator, [&pool] { return pool.tasks_done(); });
+  pool.parallel_for(tasks, [&](int64_t task, int) {
+    const auto start = Clock::now();
+    while (Clock::now() - start < task_time || (hangs && task == tasks - 1)) std::this_thread::yield();
+  });
 }
 
 // After a kill or an abort nothing of this program runs; should it survive them, it ends after a minute.
@@ -37,6 +49,8 @@ void misbehave(const std::string& fault, Communicator& communicator) {
   if (fault == "stop") raise(SIGSTOP);
   if (fault == "spin") spin_for(kForever, nullptr);
   if (fault == "leave") throw 1;
+  if (fault == "slow_layer") run_slow_layer(std::chrono::milliseconds(200), 2 * 20, false, communicator);
+  if (fault == "stuck_layer") run_slow_layer(std::chrono::milliseconds(10), 4, true, communicator);
   if (fault == "evaluate") spin_for(std::chrono::seconds(4), &communicator);
 }
 
