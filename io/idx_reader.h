@@ -55,6 +55,7 @@ class IdxPairReader {
 
   int64_t count() const { return images_->count(); }
   ImageShape shape() const { return images_->shape(); }
+  const std::string& path() const { return images_->path(); }  // of the images
   // The next `items` pairs. images: (items, H, W, C); labels: (items).
   absl::Status read(int64_t items, uint8_t* images, uint8_t* labels);
   absl::Status finish();

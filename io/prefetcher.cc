@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <functional>
+
 #include "core/base/check.h"
 
 namespace lockstep {
@@ -12,7 +14,8 @@ Prefetcher::Prefetcher(const Dataset& dataset, const TrainingStreamOptions& opti
       options_(options),
       order_(dataset.size(), options.seed, options.shuffle),
       next_step_(options.first_step),
-      batches_(options.read_ahead, [this](Batch& batch) { return read_batch(batch); }) {
+      batches_(options.read_ahead, std::bind_front(&Prefetcher::read_batch, this), dataset.describe(),
+               options.patience) {
   LOCKSTEP_CHECK_GE(options.first_example, 0);
   LOCKSTEP_CHECK_LE(options.first_example + options.examples, options.global_batch);
 }

@@ -27,7 +27,7 @@ struct Piece {
 class PairStream {
  public:
   explicit PairStream(std::unique_ptr<IdxPairReader> pair)
-      : pair_(std::move(pair)), pieces_(kPiecesAhead, [this](Piece& piece) { return read_piece(piece); }) {}
+      : pair_(std::move(pair)), pieces_(kPiecesAhead, std::bind_front(&PairStream::read_piece, this), pair_->path()) {}
 
   // Null after the last piece, when the ends of both files have been checked.
   absl::StatusOr<Piece*> next() { return pieces_.next(); }

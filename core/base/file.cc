@@ -18,9 +18,15 @@ namespace lockstep {
 namespace {
 
 std::atomic<FileHooks*> file_hooks{nullptr};
+std::atomic<uint64_t> activity{0};
+// Data go to and from the system in pieces of at most this, so that a slow disk shows signs of life.
+constexpr size_t kPieceBytes = 1 << 20;
+
+void note_activity() { activity.fetch_add(1, std::memory_order_relaxed); }
 
 // OK unless a test wants this operation to fail.
 absl::Status before(FileOp op, const std::string& path, size_t* bytes = nullptr) {
+  note_activity();
   FileHooks* hooks = file_hooks.load(std::memory_order_acquire);
   if (hooks == nullptr) return absl::OkStatus();
   size_t none = 0;
@@ -39,7 +45,9 @@ class PosixRandomAccessFile : public RandomAccessFile {
   absl::StatusOr<size_t> read_at(uint64_t offset, size_t bytes, void* out) const override {
     size_t done = 0;
     while (done < bytes) {
-      const ssize_t n = ::pread(fd_, static_cast<char*>(out) + done, bytes - done, static_cast<off_t>(offset + done));
+      const size_t piece = std::min(bytes - done, kPieceBytes);
+      const ssize_t n = ::pread(fd_, static_cast<char*>(out) + done, piece, static_cast<off_t>(offset + done));
+      note_activity();
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return os_error(fmt::format("read at offset {}", offset + done), path_);
       if (n == 0) break;
@@ -85,6 +93,7 @@ class PosixWritableFile : public WritableFile {
   absl::Status sync() override {
     if (absl::Status s = flush(); !s.ok()) return s;
     LOCKSTEP_RETURN_IF_ERROR(before(FileOp::kSync, path_));
+    LOCKSTEP_RETURN_IF_ERROR(write_back());
     return ::fsync(fd_) == 0 ? absl::OkStatus() : os_error("fsync", path_);
   }
 
@@ -97,6 +106,23 @@ class PosixWritableFile : public WritableFile {
 
  private:
   static constexpr size_t kBufferBytes = 256 << 10;
+  static constexpr off_t kSyncBytes = 4 << 20;
+
+  // Hands the data to the disk piece by piece: one fsync of a large file gives no sign of life until its end. An error
+  // that is told here would not be told again by fsync.
+  absl::Status write_back() const {
+    constexpr unsigned kFlags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    struct stat info {};
+    if (::fstat(fd_, &info) != 0) return os_error("fstat", path_);
+    for (off_t at = 0; at < info.st_size; at += kSyncBytes) {
+      const int result = ::sync_file_range(fd_, at, kSyncBytes, kFlags);
+      note_activity();
+      if (result == 0 || errno == EINTR) continue;
+      const bool unsupported = errno == EINVAL || errno == ESPIPE || errno == ENOSYS || errno == EOPNOTSUPP;
+      return unsupported ? absl::OkStatus() : os_error("fsync", path_);
+    }
+    return absl::OkStatus();
+  }
 
   absl::Status write_all(std::string_view data) {
     if (data.empty()) return absl::OkStatus();
@@ -109,7 +135,8 @@ class PosixWritableFile : public WritableFile {
 
   absl::Status write_bytes(std::string_view data) {
     while (!data.empty()) {
-      const ssize_t n = ::write(fd_, data.data(), data.size());
+      const ssize_t n = ::write(fd_, data.data(), std::min(data.size(), kPieceBytes));
+      note_activity();
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return os_error("write", path_);
       data.remove_prefix(static_cast<size_t>(n));
@@ -152,6 +179,8 @@ std::string_view file_op_name(FileOp op) {
   }
   return "?";
 }
+
+uint64_t file_activity() { return activity.load(std::memory_order_relaxed); }
 
 void set_file_hooks(FileHooks* hooks) { file_hooks.store(hooks, std::memory_order_release); }
 

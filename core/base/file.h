@@ -94,6 +94,10 @@ std::string join_path(std::string_view directory, std::string_view name);
 std::string base_name(std::string_view path);
 std::string directory_name(std::string_view path);
 
+// Grows while this process reads, writes or otherwise uses files through this interface, at least once a MiB: tells a
+// slow operation from one that hangs. Thread-safe.
+uint64_t file_activity();
+
 // The seam through which tests break files. Operations of every function above, in the order they reach the system.
 enum class FileOp { kOpen, kCreate, kWrite, kSync, kClose, kRename, kRemove, kSyncDirectory };
 std::string_view file_op_name(FileOp op);

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <numeric>
 
+#include "core/train/file_watch.h"
+
 namespace lockstep {
 namespace {
 
@@ -59,7 +61,10 @@ class Share {
     images_.resize(examples * static_cast<size_t>(data_.shape().size()));
     labels_.resize(examples);
     losses_.resize(examples);
-    LOCKSTEP_RETURN_IF_ERROR(data_.read(indices_, images_.data(), labels_.data()));
+    {
+      const FileWatch streaming(communicator_, options_.file_patience_s);
+      LOCKSTEP_RETURN_IF_ERROR(data_.read(indices_, images_.data(), labels_.data()));
+    }
     logits_.resize(examples * static_cast<size_t>(classifier_.classes()));
     communicator_.note_progress();
     LOCKSTEP_RETURN_IF_ERROR(

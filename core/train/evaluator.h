@@ -15,7 +15,8 @@ namespace lockstep {
 struct EvalOptions {
   int64_t steps = 100;  // batches; 0: the whole set
   int64_t batch_size = 100;
-  int max_mistakes = 10;  // kept for the image summary
+  int max_mistakes = 10;       // kept for the image summary
+  double file_patience_s = 0;  // see FileWatch
 };
 
 struct Mistake {

@@ -21,7 +21,10 @@ int report_usage_error(const absl::Status& status) {
 
 absl::Status train(Communicator& communicator, const TrainConfig& config) {
   LOCKSTEP_ASSIGN_OR_RETURN(const auto trainer, Trainer::create(communicator, config));
-  return trainer->run();
+  const absl::Status status = trainer->run();
+  // A thread hangs in the file system: it cannot be ended, and what it uses must stay.
+  if (absl::IsDeadlineExceeded(status) && !is_agreed(status)) communicator.abort(std::string(status.message()));
+  return status;
 }
 
 int run(int argc, char** argv) {

@@ -110,6 +110,8 @@ std::vector<TrainOption> make_options() {
       {"transport", &C::transport, "", "auto, shm (ranks of one host), mpi (messages)", 0, 0, {"auto", "shm", "mpi"}},
       {"dataset_memory_limit", &C::dataset_memory_limit, "bytes", "decoded sets above this stream from disk"},
       {"stall_timeout_secs", &C::stall_timeout_secs, "seconds", "a rank silent for this long ends the job", 0.1, 1e6},
+      {"file_timeout_secs", &C::file_timeout_secs, "seconds",
+       "a file that brings nothing for this long ends the job; 0: stall_timeout_secs", 0, 1e6},
   };
 }
 

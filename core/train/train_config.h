@@ -50,7 +50,13 @@ struct TrainConfig {
   std::string transport = "auto";
   int64_t dataset_memory_limit = int64_t{1} << 30;  // bytes
   double stall_timeout_secs = 7;
+  double file_timeout_secs = 0;  // 0: as stall_timeout_secs
 };
+
+// How long a file may bring no data before the run ends.
+inline double file_timeout_s(const TrainConfig& config) {
+  return config.file_timeout_secs > 0 ? config.file_timeout_secs : config.stall_timeout_secs;
+}
 
 struct TrainOption {
   using Field =

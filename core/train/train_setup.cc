@@ -10,7 +10,7 @@
 #include "core/base/sha256.h"
 #include "core/train/agree.h"
 #include "core/train/device_memory_plan.h"
-#include "core/train/keep_alive.h"
+#include "core/train/file_watch.h"
 #include "core/train/memory_plan.h"
 #include "core/train/thread_share.h"
 
@@ -45,7 +45,7 @@ absl::StatusOr<std::unique_ptr<Dataset>> open_split(const TrainSetup& setup, Spl
 }
 
 absl::Status open_data(Communicator& communicator, TrainSetup* setup) {
-  const KeepAlive every_record_is_checked(communicator);
+  const FileWatch every_record_is_checked(communicator, FileWatch::patience_s(setup->config));
   if (!is_directory(setup->config.data_dir)) {
     return absl::NotFoundError(
         fmt::format("--data_dir={} is no directory; `lockstep records create --directory {}` makes one",

@@ -11,6 +11,7 @@
 #include "core/base/host_info.h"
 #include "core/base/log.h"
 #include "core/train/agree.h"
+#include "core/train/file_watch.h"
 #include "core/train/lr_schedule.h"
 #include "core/train/memory_plan.h"
 #include "core/train/run_directory.h"
@@ -50,8 +51,9 @@ absl::Status Trainer::start() {
   LOCKSTEP_ASSIGN_OR_RETURN(
       step_, TrainStep::create(communicator_, setup.network, config_, setup.kernel, setup.accelerator.get(),
                                model_capacity(config_, communicator_.rank(), communicator_.size())));
-  LOCKSTEP_ASSIGN_OR_RETURN(state_, TrainingState::open(communicator_, setup.network.params(), config_.output_dir,
-                                                        static_cast<int>(config_.keep_checkpoint_max)));
+  LOCKSTEP_ASSIGN_OR_RETURN(
+      state_, TrainingState::open(communicator_, setup.network.params(), config_.output_dir,
+                                  static_cast<int>(config_.keep_checkpoint_max), FileWatch::patience_s(config_)));
   LOCKSTEP_ASSIGN_OR_RETURN(const std::string resumed_prefix, state_->restore(step_.get()));
   first_step_ = reported_step_ = step_->next_step();
   absl::Status status;
@@ -71,8 +73,20 @@ absl::Status Trainer::start() {
                                                .first_example = TrainStep::local_first_example(config_, rank, ranks),
                                                .examples = TrainStep::local_examples(config_, rank, ranks),
                                                .seed = static_cast<uint64_t>(config_.seed),
-                                               .shuffle = config_.shuffle});
+                                               .shuffle = config_.shuffle,
+                                               .patience = read_patience()});
   return communicator_.barrier("start of training");
+}
+
+// While the reader is waited for, this rank is alive; the reader's own limit bounds that.
+ReadPatience Trainer::read_patience() {
+  return {.timeout_s = file_timeout_s(config_), .on_wait = [this](double idle_s) {
+            constexpr double kStopSeconds = 2;  // whoever asked us to stop will not wait for much longer
+            communicator_.note_progress();
+            if (stop_signal() == 0 || idle_s < kStopSeconds) return absl::OkStatus();
+            return absl::DeadlineExceededError(fmt::format("{}, while no batch came from {}", strsignal(stop_signal()),
+                                                           setup_->train_data->describe()));
+          }};
 }
 
 absl::Status Trainer::enter_directory() {
@@ -124,7 +138,11 @@ absl::Status Trainer::train_one_step() {
   const Batch* batch = nullptr;
   {
     ScopedTimer timer(&step_->times().input_s);
-    LOCKSTEP_ASSIGN_OR_RETURN(batch, stream_->next());
+    auto next = stream_->next();
+    if (absl::IsDeadlineExceeded(next.status())) {
+      return annotate(next.status(), fmt::format("training data (--file_timeout_secs={:g})", file_timeout_s(config_)));
+    }
+    LOCKSTEP_ASSIGN_OR_RETURN(batch, std::move(next));
   }
   return step_->run(*batch, vote());
 }
@@ -206,7 +224,9 @@ absl::Status Trainer::check_weights() {
 absl::Status Trainer::run_evaluation() {
   const RunClock::Pause pause(&clock_);
   LOCKSTEP_RETURN_IF_ERROR(step_->finish());
-  const EvalOptions options{.steps = config_.eval_steps, .batch_size = config_.eval_batch_size};
+  const EvalOptions options{.steps = config_.eval_steps,
+                            .batch_size = config_.eval_batch_size,
+                            .file_patience_s = FileWatch::patience_s(config_)};
   LOCKSTEP_ASSIGN_OR_RETURN(last_evaluation_, evaluate(communicator_, *step_, *setup_->test_data, options));
   if (metrics_) metrics_->evaluation(step_->next_step(), last_evaluation_, *setup_->test_data);
   if (std::isfinite(last_evaluation_.loss)) return absl::OkStatus();

@@ -35,6 +35,7 @@ class Trainer {
   absl::Status start();
   absl::Status enter_directory();
   void log_start(const std::string& resumed_prefix) const;
+  ReadPatience read_patience();
   absl::Status train_one_step();
   uint32_t vote() const;
   absl::Status report_step();

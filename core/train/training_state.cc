@@ -5,7 +5,7 @@
 
 #include "core/base/log.h"
 #include "core/train/agree.h"
-#include "core/train/keep_alive.h"
+#include "core/train/file_watch.h"
 
 namespace lockstep {
 namespace {
@@ -18,8 +18,9 @@ std::span<T> values_of(const Param& param, T* flat) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TrainingState>> TrainingState::open(Communicator& communicator, const ParamTable& params,
-                                                                   const std::string& output_dir, int keep) {
-  std::unique_ptr<TrainingState> state(new TrainingState(communicator, params));
+                                                                   const std::string& output_dir, int keep,
+                                                                   double file_patience_s) {
+  std::unique_ptr<TrainingState> state(new TrainingState(communicator, params, file_patience_s));
   absl::Status status;
   if (communicator.rank() == 0) {
     auto manager = CheckpointManager::create(output_dir, keep);
@@ -58,7 +59,7 @@ absl::StatusOr<std::string> TrainingState::restore(TrainStep* step) {
 }
 
 absl::StatusOr<std::string> TrainingState::load_on_rank_0(TrainStep* step, Scalars* scalars) {
-  const KeepAlive reading(communicator_);
+  const FileWatch reading(communicator_, file_patience_s_);
   LOCKSTEP_ASSIGN_OR_RETURN(const LatestCheckpoint latest, manager_->latest());
   for (const std::string& warning : latest.warnings) LOG_WARNING("{}", warning);
   if (!latest.checkpoint) return std::string();
@@ -101,7 +102,7 @@ absl::Status TrainingState::save(TrainStep* step) {
   }
   data.tensors.push_back({"beta1_power", {}, {&beta1_power, 1}});
   data.tensors.push_back({"beta2_power", {}, {&beta2_power, 1}});
-  const KeepAlive waiting_for_an_earlier_write(communicator_);
+  const FileWatch waiting_for_an_earlier_write(communicator_, file_patience_s_);
   const absl::Status earlier = manager_->save_async(data);
   if (!earlier.ok()) LOG_ERROR("a checkpoint was not written: {}", std::string(earlier.message()));
   return absl::OkStatus();
@@ -110,7 +111,7 @@ absl::Status TrainingState::save(TrainStep* step) {
 absl::Status TrainingState::finish() {
   absl::Status written;
   if (manager_ != nullptr) {
-    const KeepAlive writing(communicator_);
+    const FileWatch writing(communicator_, file_patience_s_);
     written = manager_->wait();
   }
   return agree(communicator_, written);

@@ -18,8 +18,10 @@ namespace lockstep {
 class TrainingState {
  public:
   // Collective. Rank 0 opens (and makes) `output_dir`; the others need not see it. Borrows everything.
+  // `file_patience_s`: see FileWatch.
   static absl::StatusOr<std::unique_ptr<TrainingState>> open(Communicator& communicator, const ParamTable& params,
-                                                             const std::string& output_dir, int keep);
+                                                             const std::string& output_dir, int keep,
+                                                             double file_patience_s = 0);
 
   // Collective. Continues from the newest sound checkpoint, on every rank; "" when there is none, else its prefix. Rank
   // 0 logs the checkpoints that were passed over, and why. Afterwards the weights' hash is equal on all ranks.
@@ -36,7 +38,8 @@ class TrainingState {
   int64_t saved_step() const { return saved_step_; }
 
  private:
-  TrainingState(Communicator& communicator, const ParamTable& params) : communicator_(communicator), params_(params) {}
+  TrainingState(Communicator& communicator, const ParamTable& params, double file_patience_s)
+      : communicator_(communicator), params_(params), file_patience_s_(file_patience_s) {}
   // What a checkpoint holds besides flat buffers; sent between ranks as it is.
   struct Scalars {
     int64_t step = 0;
@@ -47,6 +50,7 @@ class TrainingState {
 
   Communicator& communicator_;
   const ParamTable& params_;
+  const double file_patience_s_;
   std::unique_ptr<CheckpointManager> manager_;  // rank 0
   AlignedBuffer<float> full_m_, full_v_;        // rank 0: the moments of all shards
   int64_t saved_step_ = -1;

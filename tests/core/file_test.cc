@@ -201,5 +201,21 @@ TEST(Paths, AreJoinedAndTakenApart) {
   EXPECT_EQ(directory_name("/c.txt"), "/");
 }
 
+TEST(FileActivity, GrowsWithEveryMebibyteReadWrittenAndSynced) {
+  const TmpDir dir;
+  const auto file = WritableFile::create(dir.file("x"));
+  ASSERT_TRUE(file.ok());
+  const std::string data(5 << 20, 'x');
+  uint64_t before = file_activity();
+  ASSERT_TRUE((*file)->append(data).ok());
+  EXPECT_GE(file_activity(), before + 5);
+  before = file_activity();
+  ASSERT_TRUE((*file)->sync().ok());
+  EXPECT_GE(file_activity(), before + 2);
+  before = file_activity();
+  EXPECT_EQ(*read_file(dir.file("x")), data);
+  EXPECT_GE(file_activity(), before + 5);
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -9,9 +9,12 @@
 #include <chrono>
 #include <map>
 #include <numeric>
+#include <thread>
 
+#include "core/base/file.h"
 #include "io/dataset.h"
 #include "tests/io/io_fixtures.h"
+#include "tests/support/tmp_dir.h"
 
 namespace lockstep {
 namespace {
@@ -49,6 +52,25 @@ class FailingDataset : public Dataset {
 
  private:
   const int64_t bad_;
+};
+
+// Its first read lasts until `release` is called. Meanwhile it uses a file, if there is one.
+class BlockingDataset : public FailingDataset {
+ public:
+  explicit BlockingDataset(std::string file = "") : FailingDataset(-1), file_(std::move(file)) {}
+  std::string describe() const override { return "streamed from slow.tfrecords"; }
+  absl::Status read(std::span<const int64_t> indices, uint8_t* images, int32_t* labels) const override {
+    while (!released_) {
+      if (!file_.empty()) EXPECT_TRUE(read_file(file_).ok());
+      std::this_thread::yield();
+    }
+    return FailingDataset::read(indices, images, labels);
+  }
+  void release() { released_ = true; }
+
+ private:
+  const std::string file_;
+  std::atomic<bool> released_{false};
 };
 
 TEST(TrainingOrder, EachEpochIsAPermutation) {
@@ -171,6 +193,60 @@ TEST(Prefetcher, StopsCleanlyAtAnyMoment) {
     const auto stream = make_training_stream(*dataset, {.last_step = 1000000, .global_batch = 4, .examples = 4});
     for (int i = 0; i < taken; ++i) ASSERT_TRUE(stream->next().ok());
   }
+}
+
+TEST(WaitingForTheReader, EndsWithAnErrorThatNamesTheFile) {
+  BlockingDataset dataset;
+  std::atomic<int> waits{0};
+  const auto count = [&](double) {
+    ++waits;
+    return absl::OkStatus();
+  };
+  const auto stream = make_training_stream(
+      dataset, {.last_step = 1, .global_batch = 5, .examples = 5, .patience = {.timeout_s = 0.3, .on_wait = count}});
+  const auto batch = stream->next();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(batch.status()));
+  EXPECT_THAT(std::string(batch.status().message()), HasSubstr("streamed from slow.tfrecords: nothing could be read"));
+  EXPECT_GT(waits, 1);
+  dataset.release();
+  EXPECT_TRUE(stream->next().ok());  // it came after all
+}
+
+TEST(WaitingForTheReader, GoesOnWhileFilesAreRead) {
+  const TmpDir dir;
+  ASSERT_TRUE(write_file_atomic(dir.file("x"), "x").ok());
+  BlockingDataset dataset(dir.file("x"));
+  constexpr double kTimeout = 0.3;
+  const auto start = std::chrono::steady_clock::now();
+  const auto release_late = [&](double) {
+    const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - start;
+    if (waited.count() > 3 * kTimeout) dataset.release();
+    return absl::OkStatus();
+  };
+  const auto stream = make_training_stream(
+      dataset,
+      {.last_step = 1, .global_batch = 5, .examples = 5, .patience = {.timeout_s = kTimeout, .on_wait = release_late}});
+  const auto batch = stream->next();
+  EXPECT_TRUE(batch.ok()) << batch.status();
+}
+
+TEST(WaitingForTheReader, EndsWhenTheCallerSaysSo) {
+  BlockingDataset dataset;
+  const auto stop = [](double) { return absl::CancelledError("asked to stop"); };
+  const auto stream =
+      make_training_stream(dataset, {.last_step = 1, .global_batch = 5, .examples = 5, .patience = {.on_wait = stop}});
+  EXPECT_TRUE(absl::IsCancelled(stream->next().status()));
+  dataset.release();
+}
+
+// Nothing can end a thread that hangs in the system, and nothing it uses may go away.
+TEST(WaitingForTheReaderDeathTest, WhenItNeverComesTheProcessEnds) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto abandon = [] {
+    const BlockingDataset dataset;
+    make_training_stream(dataset, {.last_step = 1, .global_batch = 5, .examples = 5, .patience = {.timeout_s = 0.2}});
+  };
+  EXPECT_EXIT(abandon(), testing::ExitedWithCode(1), "slow.tfrecords: nothing could be read");
 }
 
 }  // namespace
