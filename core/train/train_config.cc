@@ -200,8 +200,8 @@ absl::Status apply_yaml(std::string_view yaml, const std::string& path, TrainCon
     }
     LOCKSTEP_RETURN_IF_ERROR(annotate(set_option(option, node.Scalar(), config), yaml_place(path, node)));
   }
-  const std::string beside = join_path(directory_name(path), config->model);
-  if (map.has("model") && !config->model.starts_with('/') && !file_exists(config->model) && file_exists(beside)) {
+  const std::string directory = directory_name(path), beside = join_path(directory, config->model);
+  if (map.has("model") && !config->model.starts_with('/') && directory != "." && file_exists(beside)) {
     config->model = beside;
   }
   return absl::OkStatus();

@@ -78,7 +78,7 @@ std::string option_text(const TrainConfig& config, const TrainOption& option);
 absl::Status set_option(const TrainOption& option, std::string_view text, TrainConfig* config);
 
 // Overwrites *config with the keys of a YAML file. Errors name file, line, key and the nearest known key. A relative
-// `model` that is not found from the working directory is looked for beside the file.
+// `model` is looked for beside the file first, then from the working directory.
 absl::Status apply_yaml(std::string_view yaml, const std::string& path, TrainConfig* config);
 std::string to_yaml(const TrainConfig& config);
 

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "core/base/file.h"
 #include "core/train/lr_schedule.h"
 #include "core/train/run_directory.h"
@@ -122,6 +124,20 @@ TEST(TrainConfigFile, ModelIsFoundBesideTheFile) {
   TrainConfig config;
   ASSERT_TRUE(apply_yaml("model: tiny.yaml\n", dir.file("run.yaml"), &config).ok());
   EXPECT_EQ(config.model, dir.file("tiny.yaml"));
+}
+
+TEST(TrainConfigFile, ModelBesideTheFileWinsOverOneInTheWorkingDirectory) {
+  const TmpDir here, there;
+  const std::string before = std::filesystem::current_path();
+  std::filesystem::current_path(here.path());
+  ASSERT_TRUE(write_file_atomic("tiny.yaml", "x").ok());
+  TrainConfig config;
+  EXPECT_TRUE(apply_yaml("model: tiny.yaml\n", there.file("run.yaml"), &config).ok());
+  EXPECT_EQ(config.model, "tiny.yaml");
+  EXPECT_TRUE(write_file_atomic(there.file("tiny.yaml"), "x").ok());
+  EXPECT_TRUE(apply_yaml("model: tiny.yaml\n", there.file("run.yaml"), &config).ok());
+  EXPECT_EQ(config.model, there.file("tiny.yaml"));
+  std::filesystem::current_path(before);
 }
 
 TEST(ArithmeticDifferences, NameOnlyWhatChangesTheResult) {
