@@ -4,6 +4,7 @@
 
 #include "core/nn/model_config.h"
 #include "core/nn/network.h"
+#include "tests/support/damage.h"
 
 namespace lockstep {
 namespace {
@@ -72,6 +73,41 @@ TEST(ModelConfig, WrittenOutItReadsBackTheSame) {
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(to_yaml(*again), text);
   EXPECT_THAT(text, HasSubstr("conv: {filters: 8, kernel: 5, stride: 2, padding: same, activation: relu}"));
+}
+
+// A damaged file is refused, or describes another network; one that builds can be written out and read again.
+void expect_error_or_model(const std::string& text, size_t place) {
+  const auto config = parse_model_config(text, "m.yaml");
+  if (!config.ok()) {
+    EXPECT_THAT(std::string(config.status().message()), HasSubstr("m.yaml")) << place;
+    return;
+  }
+  const auto again = parse_model_config(to_yaml(*config), "again");
+  ASSERT_TRUE(again.ok()) << place << ": " << again.status();
+  EXPECT_EQ(to_yaml(*again), to_yaml(*config)) << place;
+  EXPECT_EQ(Network::build(*again).ok(), Network::build(*config).ok()) << place;
+}
+
+class DamagedModelConfig : public testing::Test {
+ protected:
+  const std::string good_ = model_text(
+      "  - conv: {filters: 4, kernel: 3, padding: same, activation: relu}\n"
+      "  - max_pool: {window: 2}\n  - dropout: {rate: 0.25}\n  - dense: {units: 10}  # logits\n");
+};
+
+TEST_F(DamagedModelConfig, CutAtAnyByteIsAnErrorOrAnotherModel) {
+  ASSERT_TRUE(parse_model_config(good_, "m.yaml").ok());
+  for_each_cut(good_, expect_error_or_model);
+}
+
+TEST_F(DamagedModelConfig, AnyFlippedBitIsAnErrorOrAnotherModel) { for_each_bit_flip(good_, expect_error_or_model); }
+
+TEST_F(DamagedModelConfig, WhatYamlAllowsBeyondPlainMappingsIsAnErrorOrAModel) {
+  for (const char* text :
+       {"&a [*a]", "--- a\n--- b", "!!binary xx", "? [1, 2]\n: 3", "{<<: {a: b}}", "*nowhere", "|\n",
+        "image: &x {height: 4, width: 4}\nclasses: 2\nlayers: *x", "image: null", "[]", "%YAML 9.9"}) {
+    expect_error_or_model(text, 0);
+  }
 }
 
 TEST(Network, TutorialModelHasItsNamesShapesAndSize) {

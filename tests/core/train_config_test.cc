@@ -9,6 +9,7 @@
 #include "core/base/file.h"
 #include "core/train/lr_schedule.h"
 #include "core/train/run_directory.h"
+#include "tests/support/damage.h"
 #include "tests/support/tmp_dir.h"
 
 namespace lockstep {
@@ -116,6 +117,28 @@ TEST(TrainConfigFile, WrittenOutItReadsBackTheSame) {
   ASSERT_TRUE(apply_yaml(to_yaml(config), "again", &again).ok());
   EXPECT_EQ(to_yaml(again), to_yaml(config));
   EXPECT_EQ(again.learning_rate, config.learning_rate);
+}
+
+// A damaged file is refused with its name, or sets other values; those can be written out and read again.
+void expect_error_or_config(const std::string& text, size_t place) {
+  TrainConfig config;
+  const absl::Status status = apply_yaml(text, "c.yaml", &config);
+  if (!status.ok()) {
+    EXPECT_THAT(std::string(status.message()), HasSubstr("c.yaml")) << place;
+    return;
+  }
+  TrainConfig again;
+  const absl::Status reread = apply_yaml(to_yaml(config), "again", &again);
+  ASSERT_TRUE(reread.ok()) << place << ": " << reread;
+  EXPECT_EQ(to_yaml(again), to_yaml(config)) << place;
+}
+
+TEST(DamagedTrainConfigFile, CutAtAnyByteIsAnErrorOrAnotherConfiguration) {
+  for_each_cut(to_yaml(TrainConfig{}), expect_error_or_config);
+}
+
+TEST(DamagedTrainConfigFile, AnyFlippedBitIsAnErrorOrAnotherConfiguration) {
+  for_each_bit_flip(to_yaml(TrainConfig{}), expect_error_or_config);
 }
 
 TEST(TrainConfigFile, ModelIsFoundBesideTheFile) {
