@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "core/base/log.h"
 #include "mpi/backoff.h"
 #include "mpi/launcher.h"
 #include "mpi/mpi_communicator.h"
@@ -27,6 +28,8 @@ absl::StatusOr<std::unique_ptr<Communicator>> open_communicator(const Communicat
   LOCKSTEP_ASSIGN_OR_RETURN(const Launch launch, detect_launch(environment_variable));
   // A single rank needs no MPI, whoever started it.
   if (!launch.uses_mpi || launch.declared_size == 1) return make_local_communicator();
+  // What goes wrong before MPI tells the rank is told under the launcher's.
+  if (launch.declared_rank >= 0) init_logging(launch.declared_rank);
   return open_mpi_communicator(options, launch);
 }
 

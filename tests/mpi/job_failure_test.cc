@@ -151,6 +151,11 @@ TEST(MissingRank, IsNamedAtTheStart) {
                                 HasSubstr("rank 2 has started")));
 }
 
+TEST(MissingRank, IsReportedUnderTheRankOfTheReporter) {
+  const JobResult job = run_job(2, "never_start", 0, kSoon);
+  EXPECT_THAT(job.output, ContainsRegex(" r1 mpi_communicator.cc:[0-9]+ the job ends: rank 1 on "));
+}
+
 TEST(LongEvaluation, IsNoStall) {
   const JobResult job = run_job(3, "evaluate", 1, kSoon);
   EXPECT_EQ(job.exit_code, 0) << job.output;
