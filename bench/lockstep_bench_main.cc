@@ -7,6 +7,7 @@
 
 #include "bench/commands.h"
 #include "core/base/log.h"
+#include "core/base/usage_error.h"
 
 int main(int argc, char** argv) {
   lockstep::init_logging(0);
@@ -19,7 +20,9 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    fmt::print(stderr, "lockstep_bench: {}\nRun with --help for usage.\n", lockstep::usage_error(app, error));
+    return 2;
   }
   if (status.ok()) return 0;
   fmt::print(stderr, "lockstep_bench: {}\n", std::string(status.message()));
