@@ -2,11 +2,9 @@
 // mpirun -np N all_reduce_bench [--json]: one exchange of gradients and weights as a training step makes it, without
 // the training: ordered reduce-scatter, sum of the terms, all-gather. A row per transport and size.
 //
-//   algorithm bandwidth = bytes of the gradient / time
-//   bus bandwidth       = algorithm bandwidth * 2 * (N - 1) / N
-//
-// since each rank must receive (N - 1) / N of the bytes to reduce and as much again to gather: a figure to compare over
-// N and with the bandwidth of the link. The time of an exchange is that of the slowest rank.
+// GB/s are bytes of the gradient by time. Times 2 * (N - 1) / N it is the bandwidth of the link, since each rank must
+// receive (N - 1) / N of the bytes to reduce and as much again to gather. The time of an exchange is that of the
+// slowest rank. The first exchange of each row is checked: a wrong sum ends the job.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,8 +14,9 @@
 #include <string>
 #include <vector>
 
-#include "core/base/host_info.h"
+#include "bench/bench_row.h"
 #include "core/base/log.h"
+#include "core/base/slice_tree.h"
 #include "mpi/communicator.h"
 #include "mpi/grad_reducer.h"
 
@@ -27,16 +26,6 @@ namespace {
 constexpr int kWarmUp = 3;
 constexpr int kExchanges = 21;
 constexpr int64_t kBucketFloats = int64_t{1} << 20;
-
-struct Row {
-  std::string transport;
-  int ranks = 0;
-  int64_t bytes = 0;
-  double median_s = 0, fastest_s = 0, slowest_s = 0;
-
-  double algorithm_gb_per_s() const { return static_cast<double>(bytes) / median_s * 1e-9; }
-  double bus_gb_per_s() const { return algorithm_gb_per_s() * 2 * (ranks - 1) / ranks; }
-};
 
 std::vector<Bucket> cut_into_buckets(int64_t floats) {
   std::vector<Bucket> buckets;
@@ -74,51 +63,69 @@ absl::StatusOr<double> slowest_rank(Communicator& communicator, double seconds) 
   return seconds;
 }
 
-absl::StatusOr<Row> measure(Communicator& communicator, const std::string& transport, int64_t floats) {
+// Slice s contributes (s + 1) * (i % 7 + 1) to element i: small whole numbers, whose sums are exact in any order, and a
+// different one from each slice.
+constexpr int kSlices = 8;
+float element(int64_t i) { return static_cast<float>(i % 7 + 1); }
+
+void fill_gradients(const Communicator& communicator, int64_t floats, GradReducer* reducer) {
+  const SliceRange mine = slices_of_rank(communicator.rank(), communicator.size(), kSlices);
+  float* sum = reducer->gradients();
+  int slice = mine.first;
+  for (const int slices : aligned_subtrees(mine)) {
+    float weight = 0;
+    for (const int end = slice + slices; slice < end; ++slice) weight += static_cast<float>(slice + 1);
+    for (int64_t i = 0; i < floats; ++i) sum[i] = weight * element(i);
+    sum += reducer->gradient_stride();
+  }
+}
+
+// After an exchange every rank holds all sums.
+absl::Status check_weights(int64_t floats, const float* weights) {
+  constexpr float kSum = kSlices * (kSlices + 1) / 2;
+  for (int64_t i = 0; i < floats; ++i) {
+    if (weights[i] == kSum * element(i)) continue;
+    return absl::DataLossError(fmt::format("FAILED: element {} of {} after an exchange: expected {}, found {}", i,
+                                           floats, kSum * element(i), weights[i]));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<BenchRow> measure(Communicator& communicator, const std::string& transport, int64_t floats) {
   const std::vector<Bucket> buckets = cut_into_buckets(floats);
-  LOCKSTEP_ASSIGN_OR_RETURN(const auto reducer,
-                            GradReducer::create(communicator, {.transport = transport}, floats, buckets));
+  LOCKSTEP_ASSIGN_OR_RETURN(
+      const auto reducer,
+      GradReducer::create(communicator, {.grad_slices = kSlices, .transport = transport}, floats, buckets));
+  fill_gradients(communicator, floats, reducer.get());
   std::vector<double> seconds;
   for (int i = 0; i < kWarmUp + kExchanges; ++i) {
     LOCKSTEP_RETURN_IF_ERROR(communicator.barrier("exchange"));
     const auto start = std::chrono::steady_clock::now();
     LOCKSTEP_RETURN_IF_ERROR(exchange(*reducer, static_cast<int>(buckets.size())));
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    if (i == 0) LOCKSTEP_RETURN_IF_ERROR(check_weights(floats, reducer->weights()));
     LOCKSTEP_ASSIGN_OR_RETURN(const double slowest, slowest_rank(communicator, took.count()));
     if (i >= kWarmUp) seconds.push_back(slowest);
   }
-  std::sort(seconds.begin(), seconds.end());
-  return Row{std::string(reducer->transport()), communicator.size(), floats * int64_t{sizeof(float)},
-             seconds[seconds.size() / 2],       seconds.front(),     seconds.back()};
-}
-
-void print(const Row& row, bool json) {
-  if (json)
-    fmt::print(
-        "{{\"bench\": \"all_reduce\", \"transport\": \"{}\", \"ranks\": {}, \"bytes\": {}, \"median_s\": {:.9f}, "
-        "\"fastest_s\": {:.9f}, \"slowest_s\": {:.9f}, \"algorithm_gb_per_s\": {:.4f}, \"bus_gb_per_s\": {:.4f}, "
-        "\"cpu\": \"{}\"}}\n",
-        row.transport, row.ranks, row.bytes, row.median_s, row.fastest_s, row.slowest_s, row.algorithm_gb_per_s(),
-        row.bus_gb_per_s(), cpu_model());
-  else
-    fmt::print("{:<6} {:>5} {:>11} {:>10.1f} {:>10.1f} {:>10.1f} {:>9.2f} {:>9.2f}\n", row.transport, row.ranks,
-               row.bytes, row.median_s * 1e6, row.fastest_s * 1e6, row.slowest_s * 1e6, row.algorithm_gb_per_s(),
-               row.bus_gb_per_s());
+  BenchRow row = BenchRow::here("all-reduce", "exchange");
+  row.backend = reducer->transport();
+  row.shape = fmt::format("{} floats", floats);
+  row.ranks = communicator.size();
+  row.set_time(summarize(seconds));
+  row.gbytes_per_s = static_cast<double>(floats) * sizeof(float) / row.median_s * 1e-9;
+  return row;
 }
 
 absl::Status run(Communicator& communicator, bool json) {
-  const bool speaks = communicator.rank() == 0;
-  if (speaks && !json)
-    fmt::print("{:<6} {:>5} {:>11} {:>10} {:>10} {:>10} {:>9} {:>9}\n", "path", "ranks", "bytes", "median us",
-               "fastest", "slowest", "alg GB/s", "bus GB/s");
   const std::vector<std::string> transports =
       communicator.size() == 1 ? std::vector<std::string>{"auto"} : std::vector<std::string>{"shm", "mpi"};
+  std::vector<BenchRow> rows;
   for (const std::string& transport : transports)
     // The third is the tutorial's network.
     for (const int64_t floats : {int64_t{1024}, int64_t{262144}, int64_t{3274634}, int64_t{1} << 24}) {
-      LOCKSTEP_ASSIGN_OR_RETURN(const Row row, measure(communicator, transport, floats));
-      if (speaks) print(row, json);
+      LOCKSTEP_ASSIGN_OR_RETURN(rows.emplace_back(), measure(communicator, transport, floats));
     }
+  if (communicator.rank() == 0) print_rows(rows, json);
   return absl::OkStatus();
 }
 

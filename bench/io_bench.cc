@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/row_reporter.h"
 #include "core/base/check.h"
 #include "io/batch_source.h"
 #include "io/crc32c.h"
@@ -42,14 +43,23 @@ const std::string& records_directory() {
   return directory.path();
 }
 
+constexpr int64_t kTrainImages = 55000, kAllImages = 70000;
+
+// Of one iteration.
+template <typename Bytes>
+void count(benchmark::State& state, Bytes bytes, int64_t images = 0) {
+  state.counters["bytes"] = static_cast<double>(bytes);
+  state.counters["images"] = static_cast<double>(images);
+}
+
 int64_t file_bytes(const std::string& path) { return static_cast<int64_t>(std::filesystem::file_size(path)); }
 
 void crc32c_of_a_record(benchmark::State& state) {
   const std::string payload(875, 'x');
   for (auto _ : state) benchmark::DoNotOptimize(crc32c(payload));
-  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(payload.size()));
+  count(state, payload.size());
 }
-BENCHMARK(crc32c_of_a_record);
+BENCHMARK(crc32c_of_a_record)->Name("crc32c/875 bytes");
 
 // Goal: 1 GB/s on one core. Reading, both CRCs, parsing and copying the pixels out.
 void tfrecord_read_crc_decode(benchmark::State& state) {
@@ -68,20 +78,19 @@ void tfrecord_read_crc_decode(benchmark::State& state) {
     }
   }
   benchmark::DoNotOptimize(labels);
-  state.SetBytesProcessed(state.iterations() * file_bytes(path));
+  count(state, file_bytes(path), kTrainImages);
 }
-BENCHMARK(tfrecord_read_crc_decode)->Unit(benchmark::kMillisecond);
+BENCHMARK(tfrecord_read_crc_decode)->Name("read records, CRC, decode/train.tfrecords");
 
 void open_resident_dataset(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(open_dataset(records_directory(), Split::kTrain, {}).value()->size());
-  state.SetBytesProcessed(state.iterations() * file_bytes(records_directory() + "/train.tfrecords"));
+  count(state, file_bytes(records_directory() + "/train.tfrecords"), kTrainImages);
 }
-BENCHMARK(open_resident_dataset)->Unit(benchmark::kMillisecond);
+BENCHMARK(open_resident_dataset)->Name("open a resident data set/train.tfrecords");
 
-// Shuffled batches of 100: range(0) is the memory limit in MiB, 0 streams from the record file.
-void shuffled_batches(benchmark::State& state) {
+void shuffled_batches(benchmark::State& state, int64_t memory_limit_bytes) {
   const auto dataset =
-      open_dataset(records_directory(), Split::kTrain, {.memory_limit_bytes = state.range(0) << 20}).value();
+      open_dataset(records_directory(), Split::kTrain, {.memory_limit_bytes = memory_limit_bytes}).value();
   constexpr int64_t kBatch = 100;
   std::vector<uint8_t> images(static_cast<size_t>(kBatch * dataset->shape().size()));
   std::vector<int32_t> labels(kBatch);
@@ -91,9 +100,10 @@ void shuffled_batches(benchmark::State& state) {
     LOCKSTEP_CHECK(dataset->read({order.data() + at, kBatch}, images.data(), labels.data()).ok());
     at = (at + kBatch) % order.size();
   }
-  state.SetItemsProcessed(state.iterations() * kBatch);
+  count(state, kBatch * dataset->shape().size(), kBatch);
 }
-BENCHMARK(shuffled_batches)->Arg(0)->Arg(1024)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(shuffled_batches, streamed, 0)->Name("shuffled batch/100 streamed");
+BENCHMARK_CAPTURE(shuffled_batches, resident, 1 << 30)->Name("shuffled batch/100 resident");
 
 int64_t inflate_whole(const std::string& path, std::vector<char>& buffer) {
   const auto reader = GzipReader::open(path).value();
@@ -113,10 +123,10 @@ int64_t inflate_all_idx_files() {
 
 void idx_inflate(benchmark::State& state) {
   int64_t bytes = 0;
-  for (auto _ : state) bytes += inflate_all_idx_files();
-  state.SetBytesProcessed(bytes);
+  for (auto _ : state) bytes = inflate_all_idx_files();
+  count(state, bytes, kAllImages);
 }
-BENCHMARK(idx_inflate)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(idx_inflate)->Name("inflate IDX/70000 images")->UseRealTime();
 
 // Bound by idx_inflate above: encoding and writing run beside it.
 void records_create(benchmark::State& state) {
@@ -124,17 +134,21 @@ void records_create(benchmark::State& state) {
   for (auto _ : state) {
     LOCKSTEP_CHECK(create_records({.source = kMnist, .directory = directory}).ok());
   }
-  state.SetBytesProcessed(state.iterations() * int64_t{49005000 + 8910000 + 4455000});
+  int64_t bytes = 0;
+  for (const char* split : {"train", "validation", "test"}) bytes += file_bytes(directory + "/" + split + ".tfrecords");
+  count(state, bytes, kAllImages);
 }
-BENCHMARK(records_create)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(records_create)->Name("records create/70000 images")->UseRealTime();
 
 void epoch_permutation(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(training_order(0, 55000, 55000, 1, true).data());
-  state.SetItemsProcessed(state.iterations() * 55000);
+  count(state, 0, kTrainImages);
 }
-BENCHMARK(epoch_permutation)->Unit(benchmark::kMicrosecond);
+BENCHMARK(epoch_permutation)->Name("order of an epoch/55000 images");
 
 }  // namespace
 }  // namespace lockstep
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  return lockstep::run_benchmarks(argc, argv, {.bench = "io", .backend = "", .dtype = "uint8"});
+}

@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
+#include "core/base/check.h"
 #include "core/base/rng.h"
 
 namespace lockstep {
@@ -36,6 +38,15 @@ absl::Status check_against_reference(int64_t size,
       return absl::DataLossError(
           fmt::format("element {}: the reference says {}, got {} (tolerance {})", i, expected[i], got[i], tolerance));
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_same_bits(std::span<const float> expected, std::span<const float> got) {
+  LOCKSTEP_CHECK_EQ(expected.size(), got.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (std::bit_cast<uint32_t>(expected[i]) == std::bit_cast<uint32_t>(got[i])) continue;
+    return absl::DataLossError(fmt::format("element {}: one thread says {}, several say {}", i, expected[i], got[i]));
   }
   return absl::OkStatus();
 }

@@ -20,4 +20,7 @@ std::vector<float> bench_input(int64_t size, uint64_t seed);
 absl::Status check_against_reference(int64_t size,
                                      const std::function<absl::Status(const KernelContext&, float* out)>& kernel);
 
+// DataLoss that names the first element whose bits differ. The sizes must be equal.
+absl::Status check_same_bits(std::span<const float> expected, std::span<const float> got);
+
 }  // namespace lockstep

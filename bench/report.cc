@@ -38,7 +38,8 @@ std::string title(const std::string& bench) {
   if (bench == "train") return "Training step (forward, backward, Adam; dropout on)";
   if (bench == "train phase") return "Where the step's time goes";
   if (bench == "kernel") return "Operators";
-  if (bench == "io") return "Reading and writing";
+  if (bench == "io") return "Reading and writing (one thread)";
+  if (bench == "all-reduce") return "Exchange of gradients and weights between ranks (GB/s of gradient)";
   return bench;
 }
 

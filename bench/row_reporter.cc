@@ -9,14 +9,13 @@
 #include <vector>
 
 #include "bench/bench_row.h"
-#include "kernels/backend.h"
 
 namespace lockstep {
 namespace {
 
 class RowReporter : public benchmark::BenchmarkReporter {
  public:
-  explicit RowReporter(std::string bench) : bench_(std::move(bench)) {}
+  explicit RowReporter(RowKind kind) : kind_(std::move(kind)) {}
 
   bool ReportContext(const Context&) override { return true; }
 
@@ -41,8 +40,9 @@ class RowReporter : public benchmark::BenchmarkReporter {
   BenchRow make_row(const Run& run, const Summary& seconds) const {
     const std::string& name = run.run_name.function_name;
     const size_t slash = name.find('/');
-    BenchRow row = BenchRow::here(bench_, name.substr(0, slash));
-    row.backend = "simd " + simd_target_name();
+    BenchRow row = BenchRow::here(kind_.bench, name.substr(0, slash));
+    row.backend = kind_.backend;
+    row.dtype = kind_.dtype;
     if (slash != std::string::npos) row.shape = name.substr(slash + 1);
     row.set_time(seconds);
     const auto counter = [&run](const char* key) {
@@ -51,11 +51,12 @@ class RowReporter : public benchmark::BenchmarkReporter {
     };
     if (counter("flops") > 0) row.gflops = counter("flops") / seconds.median * 1e-9;
     if (counter("bytes") > 0) row.gbytes_per_s = counter("bytes") / seconds.median * 1e-9;
+    if (counter("images") > 0) row.images_per_s = counter("images") / seconds.median;
     if (counter("threads") > 0) row.threads = static_cast<int>(counter("threads"));
     return row;
   }
 
-  std::string bench_;
+  const RowKind kind_;
   std::vector<BenchRow> rows_;
   bool failed_ = false;
 };
@@ -77,11 +78,11 @@ bool take_json_flag(int* argc, char** argv) {
 
 }  // namespace
 
-int run_benchmarks(int argc, char** argv, const std::string& bench) {
+int run_benchmarks(int argc, char** argv, const RowKind& kind) {
   const bool json = take_json_flag(&argc, argv);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  RowReporter reporter(bench);
+  RowReporter reporter(kind);
   benchmark::RunSpecifiedBenchmarks(&reporter);
   print_rows(reporter.rows(), json);
   return reporter.failed() ? 1 : 0;
