@@ -79,7 +79,7 @@ struct TrainingStreamOptions {
   uint64_t seed = 0;
   bool shuffle = true;
   int read_ahead = 4;  // batches
-  ReadPatience patience;
+  ReadPatience patience = {};
 };
 
 // A prefetch thread over `dataset` (borrowed). Step s covers positions [s * global_batch, (s + 1) * global_batch).
