@@ -60,6 +60,7 @@ class BlockingDataset : public FailingDataset {
   explicit BlockingDataset(std::string file = "") : FailingDataset(-1), file_(std::move(file)) {}
   std::string describe() const override { return "streamed from slow.tfrecords"; }
   absl::Status read(std::span<const int64_t> indices, uint8_t* images, int32_t* labels) const override {
+    reading_ = true;
     while (!released_) {
       const bool used = file_.empty() || read_file(file_).ok();
       EXPECT_TRUE(used);
@@ -68,9 +69,13 @@ class BlockingDataset : public FailingDataset {
     return FailingDataset::read(indices, images, labels);
   }
   void release() { released_ = true; }
+  void wait_for_read() const {
+    while (!reading_) std::this_thread::yield();
+  }
 
  private:
   const std::string file_;
+  mutable std::atomic<bool> reading_{false};
   std::atomic<bool> released_{false};
 };
 
@@ -245,7 +250,9 @@ TEST(WaitingForTheReaderDeathTest, WhenItNeverComesTheProcessEnds) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto abandon = [] {
     const BlockingDataset dataset;
-    make_training_stream(dataset, {.last_step = 1, .global_batch = 5, .examples = 5, .patience = {.timeout_s = 0.2}});
+    const auto stream = make_training_stream(
+        dataset, {.last_step = 1, .global_batch = 5, .examples = 5, .patience = {.timeout_s = 0.2}});
+    dataset.wait_for_read();
   };
   EXPECT_EXIT(abandon(), testing::ExitedWithCode(1), "slow.tfrecords: nothing could be read");
 }
