@@ -63,6 +63,30 @@ HWY_INLINE PoolBest<D> pool_best(D d, const Pool2dParams& p, const PoolWindow& w
   return best;
 }
 
+// Whether a window is 2 x 2 and inside the image, as nearly all are: then the loops over it are written out.
+HWY_INLINE bool is_quad(const Pool2dParams& p, const PoolWindow& win) {
+  return p.window == 2 && win.h_end - win.h_begin == 2 && win.w_end - win.w_begin == 2;
+}
+
+// pool_best of a quad, channels from c.
+template <class D>
+HWY_INLINE PoolBest<D> pool_best_of_quad(D d, const Pool2dParams& p, const PoolWindow& win, const float* x, int c) {
+  const hn::RebindToSigned<D> di;
+  const ptrdiff_t row = ptrdiff_t{p.W} * p.C;
+  const float* corner = x + win.h_begin * row + ptrdiff_t{win.w_begin} * p.C + c;
+  const auto v0 = hn::LoadU(d, corner), v1 = hn::LoadU(d, corner + p.C);
+  const auto v2 = hn::LoadU(d, corner + row), v3 = hn::LoadU(d, corner + row + p.C);
+  // Without a NaN a plain comparison does; the sum is NaN if any of them is.
+  const auto sum = hn::Add(hn::Add(v0, v1), hn::Add(v2, v3));
+  if (HWY_UNLIKELY(!hn::AllTrue(d, hn::Eq(sum, sum)))) return pool_best(d, p, win, x + c);
+  const auto upper = hn::Gt(v1, v0), lower = hn::Gt(v3, v2);
+  const auto top = hn::IfThenElse(upper, v1, v0), bottom = hn::IfThenElse(lower, v3, v2);
+  const auto down = hn::Gt(bottom, top);
+  const auto top_index = hn::IfThenElseZero(hn::RebindMask(di, upper), hn::Set(di, 1));
+  const auto bottom_index = hn::IfThenElse(hn::RebindMask(di, lower), hn::Set(di, 3), hn::Set(di, 2));
+  return {hn::IfThenElse(down, bottom, top), hn::IfThenElse(hn::RebindMask(di, down), bottom_index, top_index)};
+}
+
 template <class D>
 HWY_INLINE void pool_store(D d, const PoolBest<D>& best, float* y, uint8_t* argmax) {
   hn::StoreU(best.value, d, y);
@@ -80,6 +104,11 @@ HWY_INLINE void pool_image_fwd(const Pool2dParams& p, const float* x, float* y, 
     for (int ow = 0; ow < dw.out; ++ow, y += p.C, argmax += p.C) {
       const PoolWindow win = pool_window(p, oh, ow, dh.pad_before, dw.pad_before);
       int c = 0;
+      if (is_quad(p, win)) {
+        for (; c + lanes <= p.C; c += lanes) {
+          pool_store(d, pool_best_of_quad(d, p, win, x, c), y + c, argmax + c);
+        }
+      }
       for (; c + lanes <= p.C; c += lanes) pool_store(d, pool_best(d, p, win, x + c), y + c, argmax + c);
       for (; c < p.C; ++c) pool_store(d1, pool_best(d1, p, win, x + c), y + c, argmax + c);
     }
@@ -115,6 +144,23 @@ HWY_INLINE void pool_scatter(D d, const Pool2dParams& p, const PoolWindow& win, 
   }
 }
 
+// pool_scatter<false> of a quad.
+template <class D>
+HWY_INLINE void pool_scatter_to_quad(D d, const PoolWindow& win, hn::Vec<D> g, const uint8_t* argmax,
+                                     const PoolGradTarget& out, int c) {
+  const hn::RebindToSigned<D> di;
+  const hn::Rebind<uint8_t, D> d8;
+  const auto winner = hn::PromoteTo(di, hn::LoadU(d8, argmax));
+  float* const to = out.base + win.h_begin * out.row + win.w_begin * out.column + c;
+  const auto part = [&](int position) HWY_ATTR {
+    return hn::IfThenElseZero(hn::RebindMask(d, hn::Eq(winner, hn::Set(di, position))), g);
+  };
+  hn::StoreU(part(0), d, to);
+  hn::StoreU(part(1), d, to + out.column);
+  hn::StoreU(part(2), d, to + out.row);
+  hn::StoreU(part(3), d, to + out.row + out.column);
+}
+
 // Spreads grad_y (OH, OW, C) over the input positions. Every position that no window covers must be zero already, and
 // all of them when windows overlap (stride < window).
 template <bool kAdd>
@@ -130,6 +176,12 @@ HWY_INLINE void pool_image_bwd(const Pool2dParams& p, const float* y, const uint
       const ptrdiff_t at = (ptrdiff_t{oh} * dw.out + ow) * p.C;
       const auto y_at = [&](int c) { return y == nullptr ? nullptr : y + at + c; };
       int c = 0;
+      if (!kAdd && is_quad(p, win)) {
+        for (; c + lanes <= p.C; c += lanes) {
+          const auto g = pool_masked_grad(d, grad_y + at + c, y_at(c));
+          pool_scatter_to_quad(d, win, g, argmax + at + c, out, c);
+        }
+      }
       for (; c + lanes <= p.C; c += lanes) {
         const auto g = pool_masked_grad(d, grad_y + at + c, y_at(c));
         pool_scatter<kAdd>(d, p, win, g, argmax + at + c, out, c);
