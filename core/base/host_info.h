@@ -12,9 +12,9 @@ std::string host_name();
 // Processors this process may run on (affinity mask), at least 1.
 int available_cores();
 
-// Bytes that can still be allocated without swapping: the smallest of MemAvailable and what the limits of this process's
-// control group, and of the groups around it, leave. Memory that only caches files counts as available. `root` stands
-// for the root of the file system in tests.
+// Bytes that can still be allocated without swapping: the smallest of MemAvailable and what the limits of this
+// process's control group, and of the groups around it, leave. Memory that only caches files counts as available.
+// `root` stands for the root of the file system in tests.
 int64_t available_memory_bytes(const std::string& root = "");
 
 // Resident set of this process: now, and the highest so far.
