@@ -3,9 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstring>
 #include <utility>
 
 #include "core/nn/init.h"
@@ -220,11 +220,11 @@ absl::Status DeviceTrainStep::stage(const Batch& batch) {
                     .learning_rate = learning_rate_at(config_, step_),
                     .beta1_power = beta1_power_,
                     .beta2_power = beta2_power_};
-  std::memcpy(block.labels, batch.labels.data(), batch.labels.size() * sizeof(int32_t));
+  std::copy(batch.labels.begin(), batch.labels.end(), block.labels);  // a rank's part of a small batch may be empty
   if (block.floats != nullptr) {
     augment(batch, host_kernel_.pool, block.floats);
   } else {
-    std::memcpy(block.bytes, batch.images.data(), batch.images.size());
+    std::copy(batch.images.begin(), batch.images.end(), block.bytes);
   }
   return input_->upload();
 }
