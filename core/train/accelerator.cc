@@ -32,14 +32,21 @@ absl::Status check_build(const CudaLibrary& library, Backend backend, int ranks)
   return absl::OkStatus();
 }
 
+absl::StatusOr<int> usable_devices(const CudaLibrary& library) {
+  const absl::StatusOr<int> devices = library.device_count();
+  if (devices.ok() && *devices > 0) return devices;
+  return absl::FailedPreconditionError(
+      fmt::format("no usable GPU ({}); `nvidia-smi` tells whether driver and GPU are there",
+                  devices.ok() ? "the driver finds none" : std::string(devices.status().message())));
+}
+
 Opened open_here(const Communicator& communicator, Backend backend) {
   auto accelerator = std::make_unique<Accelerator>();
   accelerator->backend = backend;
   LOCKSTEP_ASSIGN_OR_RETURN(accelerator->library, open_cuda_library());
   const CudaLibrary& library = *accelerator->library;
   LOCKSTEP_RETURN_IF_ERROR(check_build(library, backend, communicator.size()));
-  LOCKSTEP_ASSIGN_OR_RETURN(const int devices, library.device_count());
-  if (devices < 1) return absl::FailedPreconditionError("the CUDA driver finds no GPU");
+  LOCKSTEP_ASSIGN_OR_RETURN(const int devices, usable_devices(library));
   LOCKSTEP_ASSIGN_OR_RETURN(accelerator->index, choose_index(communicator, devices));
   LOCKSTEP_ASSIGN_OR_RETURN(accelerator->id, library.device_id(accelerator->index));
   LOCKSTEP_ASSIGN_OR_RETURN(accelerator->device, library.make_device(accelerator->index));
