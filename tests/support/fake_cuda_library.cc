@@ -53,8 +53,7 @@ FakeCudaLibrary& fake_cuda_library() {
 }
 
 absl::StatusOr<const CudaLibrary*> open_cuda_library() {
-  static CudaLibrary library;
-  const std::lock_guard lock(mutex);  // ranks are threads
+  thread_local CudaLibrary library;  // ranks are threads
   LOCKSTEP_RETURN_IF_ERROR(fake_cuda_library().open_error);
   library.description = "fake";
   library.device_count = device_count;
