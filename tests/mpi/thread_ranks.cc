@@ -25,6 +25,7 @@ struct MessageEnd {
   void* into = nullptr;
   size_t bytes = 0;
   bool done = false;
+  bool withdrawn = false;
 };
 using Queue = std::deque<std::shared_ptr<MessageEnd>>;
 
@@ -85,10 +86,10 @@ class ThreadRank : public Communicator, public MessagePort {
 
   MessagePort* messages() override { return this; }
   absl::Status send(int to, int tag, const void* data, size_t bytes, MessageRequest* request) override {
-    return post({rank_, to, tag}, {data, nullptr, bytes, false}, world_.sends, request);
+    return post({rank_, to, tag}, {data, nullptr, bytes}, world_.sends, request);
   }
   absl::Status receive(int from, int tag, void* data, size_t bytes, MessageRequest* request) override {
-    return post({from, rank_, tag}, {nullptr, data, bytes, false}, world_.receives, request);
+    return post({from, rank_, tag}, {nullptr, data, bytes}, world_.receives, request);
   }
   absl::StatusOr<bool> test(MessageRequest* request) override {
     if (!request->active) return true;
@@ -100,6 +101,7 @@ class ThreadRank : public Communicator, public MessagePort {
   void cancel(MessageRequest* request) override {
     if (!request->active) return;
     const std::lock_guard lock(world_.mutex);
+    (*handle_of(request))->withdrawn = true;  // its buffer may go away
     release(request);
   }
 
@@ -123,6 +125,9 @@ class ThreadRank : public Communicator, public MessagePort {
     return absl::OkStatus();
   }
   static void deliver(Queue& sends, Queue& receives) {
+    for (Queue* queue : {&sends, &receives}) {
+      std::erase_if(*queue, [](const std::shared_ptr<MessageEnd>& end) { return end->withdrawn; });
+    }
     for (; !sends.empty() && !receives.empty(); sends.pop_front(), receives.pop_front()) {
       LOCKSTEP_CHECK_EQ(sends.front()->bytes, receives.front()->bytes);
       std::memcpy(receives.front()->into, sends.front()->from, sends.front()->bytes);
