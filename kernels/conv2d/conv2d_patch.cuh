@@ -33,12 +33,11 @@ __device__ __forceinline__ void stage_slab(const uint32_t* from, uint32_t* to, i
   cp_async_commit();
 }
 
-// Stores one warp's quads of pooled outputs. Where `wide`, arg-max positions go through `bytes` (the warp's own)
-// so that they leave in whole sectors: a thread's own four bytes at a time would use half of each.
-template <class Sums, int kBlockK>
-__device__ __forceinline__ void store_pooled_sums(const Outputs& out, const ConvShape& s, const PatchTile& t,
-                                                  TilePosition at, int64_t N, int k0, const Sums& sums,
-                                                  uint8_t* bytes) {
+// Calls store(first of four filters, position, sums of the four pixels, number of the quad) for what this
+// thread holds of the tile, within the batch.
+template <class Sums, class Store>
+__device__ __forceinline__ void for_each_quad(const PatchTile& t, TilePosition at, int64_t N, const Sums& sums,
+                                              Store&& store) {
   const int quads = t.images * t.quads_h * t.quads_w;
 #pragma unroll
   for (int i = 0; i < Sums::kQuads; ++i) {
@@ -48,21 +47,32 @@ __device__ __forceinline__ void store_pooled_sums(const Outputs& out, const Conv
     for (int group = 0; group < Sums::kGroups; ++group) {
       const float4 v[4] = {sums.value(i, 0, group), sums.value(i, 1, group), sums.value(i, 2, group),
                            sums.value(i, 3, group)};
-      const int filter = Sums::filter(group);
-      const uchar4 position =
-          store_pooled(out, s, at.n + q.image, at.qh + q.qh, at.qw + q.qw, k0 + filter, v, out.wide_argmax);
-      const int quad_of_warp = Sums::quad(i) - kWarpOutputs / kBlockK * warp_id();
-      if (out.wide_argmax) store4(bytes + quad_of_warp * kPositionPitch<kBlockK> + filter, position);
+      store(Sums::filter(group), q, v, Sums::quad(i));
     }
   }
+}
+
+// Stores one warp's quads of pooled outputs. Where `wide`, arg-max positions go through `bytes` (the warp's own)
+// so that they leave in whole sectors: a thread's own four bytes at a time would use half of each.
+template <class Sums, int kBlockK>
+__device__ __forceinline__ void store_pooled_sums(const Outputs& out, const ConvShape& s, const PatchTile& t,
+                                                  TilePosition at, int64_t N, int k0, const Sums& sums,
+                                                  uint8_t* bytes) {
+  constexpr int kQuadsOfWarp = kWarpOutputs / kBlockK;
+  for_each_quad(t, at, N, sums, [&](int filter, const QuadPosition& q, const float4(&v)[4], int quad) {
+    const uchar4 position =
+        store_pooled(out, s, at.n + q.image, at.qh + q.qh, at.qw + q.qw, k0 + filter, v, out.wide_argmax);
+    const int quad_of_warp = quad - kQuadsOfWarp * warp_id();
+    if (out.wide_argmax) store4(bytes + quad_of_warp * kPositionPitch<kBlockK> + filter, position);
+  });
   if (!out.wide_argmax) return;
   __syncwarp();
   const int quad_of_warp = lane_id() / (kBlockK / 16), filter = lane_id() % (kBlockK / 16) * 16;
-  const int quad = kWarpOutputs / kBlockK * warp_id() + quad_of_warp;
+  const int quad = kQuadsOfWarp * warp_id() + quad_of_warp;
   const QuadPosition q = quad_position(t, quad);
   const int64_t n = at.n + q.image;
   const int qh = at.qh + q.qh, qw = at.qw + q.qw;
-  if (quad >= quads || n >= N || qh >= out.PH || qw >= out.PW || k0 + filter >= s.K) return;
+  if (quad >= t.images * t.quads_h * t.quads_w || n >= N || qh >= out.PH || qw >= out.PW || k0 + filter >= s.K) return;
   const uint4 positions = *reinterpret_cast<const uint4*>(bytes + quad_of_warp * kPositionPitch<kBlockK> + filter);
   *reinterpret_cast<uint4*>(out.argmax + ((n * out.PH + qh) * out.PW + qw) * s.K + k0 + filter) = positions;
 }
@@ -70,18 +80,9 @@ __device__ __forceinline__ void store_pooled_sums(const Outputs& out, const Conv
 template <class Sums>
 __device__ __forceinline__ void store_sums(const Outputs& out, const ConvShape& s, const PatchTile& t, TilePosition at,
                                            int64_t N, int k0, const Sums& sums) {
-  const int quads = t.images * t.quads_h * t.quads_w;
-#pragma unroll
-  for (int i = 0; i < Sums::kQuads; ++i) {
-    const QuadPosition q = quad_position(t, Sums::quad(i));
-    if (Sums::quad(i) >= quads || at.n + q.image >= N) continue;
-#pragma unroll
-    for (int group = 0; group < Sums::kGroups; ++group) {
-      const float4 v[4] = {sums.value(i, 0, group), sums.value(i, 1, group), sums.value(i, 2, group),
-                           sums.value(i, 3, group)};
-      store_quad(out, s, at.n + q.image, at.qh + q.qh, at.qw + q.qw, k0 + Sums::filter(group), v);
-    }
-  }
+  for_each_quad(t, at, N, sums, [&](int filter, const QuadPosition& q, const float4(&v)[4], int) {
+    store_quad(out, s, at.n + q.image, at.qh + q.qh, at.qw + q.qw, k0 + filter, v);
+  });
 }
 
 // Implicit GEMM on a patch. Block (x, y): tile x (image group, tile of the image), filters [y * kBlockK, ...). Threads:
