@@ -278,7 +278,7 @@ absl::Status Trainer::write_summary() {
   LOCKSTEP_ASSIGN_OR_RETURN(const float* const weights, step_->host_weights());
   summary.weights_sha256 = weights_sha256(setup_->network.params(), weights);
   // Nothing was left to train: the figures of the run that trained it are worth more than those of a glance at it.
-  const bool keep = steps == first_step_ && holds_summary_of(config_.output_dir, summary.weights_sha256);
+  const bool keep = is_rank_0() && steps == first_step_ && holds_summary_of(config_.output_dir, summary.weights_sha256);
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator_, is_rank_0() && !keep ? write_run_summary(summary) : absl::OkStatus()));
   if (keep) LOG_INFO("all {} steps were done before; run.json stays as it is", steps);
   LOG_INFO("finished: steps={} images_per_s={:.0f} train_seconds={:.1f} accuracy={:.4f} weights_sha256={}", steps,

@@ -246,7 +246,7 @@ absl::Status subtree_filter(const KernelContext& ctx, const DenseParams& p, cons
 
 }  // namespace
 
-int64_t dense_workspace_bytes(const KernelContext& ctx, const DenseParams& p, const GradSlices& slices) {
+int64_t dense_workspace_bytes(const KernelContext&, const DenseParams& p, const GradSlices& slices) {
   int64_t floats = 0;
   // The chunks of forward and of the input's gradient.
   if (!is_small(p)) {
@@ -258,7 +258,6 @@ int64_t dense_workspace_bytes(const KernelContext& ctx, const DenseParams& p, co
     const int groups = slices.subtrees[t] / group_of(p, slices, static_cast<int>(t), /*vector=*/true);
     if (groups > 1) floats = std::max(floats, groups * (ceil_div(int64_t{p.I} * p.O + p.O, 4) * 4));
   }
-  static_cast<void>(ctx);
   return floats * static_cast<int64_t>(sizeof(float));
 }
 
