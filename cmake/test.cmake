@@ -22,6 +22,16 @@ function(lockstep_test name)
     PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${environment}")
 endfunction()
 
+# program_test(name PREFIX kernels LABEL unit TIMEOUT s LIBS ... SOURCES ...) : hundreds of cases of a few milliseconds as one
+# ctest entry <prefix>.<name>, not one process a case. A failure prints the filter that reruns its case alone.
+function(program_test name)
+  cmake_parse_arguments(arg "" "PREFIX;LABEL;TIMEOUT" "LIBS;SOURCES" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_LIBS} GTest::gmock GTest::gtest_main)
+  add_test(NAME ${arg_PREFIX}.${name} COMMAND ${name} --gtest_brief=1)
+  set_tests_properties(${arg_PREFIX}.${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
+endfunction()
+
 function(add_ranked_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "COMMAND;RANKS;LABELS" ${ARGN})
   if(NOT arg_LABELS)

@@ -6,34 +6,19 @@
 #include <chrono>
 
 #include "core/base/file.h"
+#include "mpi/local_communicator.h"
 #include "tests/support/tmp_dir.h"
 
 namespace lockstep {
 namespace {
 
-// Of one rank; keeps the source that is watched.
-class WatchedRank : public Communicator {
+// Keeps the source that is watched.
+class WatchedRank : public LocalCommunicator {
  public:
   const ProgressSource* source = nullptr;
 
-  std::string_view name() const override { return "watched"; }
-  int rank() const override { return 0; }
-  int size() const override { return 1; }
-  int local_rank() const override { return 0; }
-  int local_size() const override { return 1; }
-  const std::string& host_of(int) const override { return host_; }
-  absl::Status barrier(std::string_view) override { return absl::OkStatus(); }
-  absl::Status broadcast(void*, size_t, int) override { return absl::OkStatus(); }
-  absl::StatusOr<std::vector<std::string>> all_gather(std::string_view blob) override {
-    return std::vector<std::string>{std::string(blob)};
-  }
-  void note_progress() override {}
   void add_progress_source(const ProgressSource* added) override { source = added; }
   void remove_progress_source(const ProgressSource*) override { source = nullptr; }
-  [[noreturn]] void abort(std::string_view) override { std::abort(); }
-
- private:
-  const std::string host_ = "here";
 };
 
 TEST(FileWatch, OnlyFileActivityIsProgress) {

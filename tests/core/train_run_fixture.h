@@ -71,6 +71,19 @@ class TrainRun : public testing::Test {
     return status.ok() ? run_json()["weights_sha256"].get<std::string>() : "";
   }
 
+  // Half a run on three ranks, the rest on two: the weights are those of an undisturbed run.
+  void expect_resumed_equals_undisturbed() {
+    const std::string sha = trained_sha();
+    std::filesystem::remove_all(config_.output_dir);
+    TrainConfig half = config_;
+    half.train_steps = 5;
+    ASSERT_TRUE(run(half, 3).ok());
+    EXPECT_NE(run_json()["weights_sha256"], sha);
+    ASSERT_TRUE(run(config_, 2).ok());
+    EXPECT_EQ(run_json()["weights_sha256"], sha);
+    EXPECT_EQ(run_json()["resumed_from"], 5);
+  }
+
   TmpDir dir_;
   TrainConfig config_;
 };
