@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The subcommands of `lockstep`. Each adds itself to `app`; when it is chosen, parsing leaves in `chosen` what is then
+// to be run. Wrong usage is found during parsing.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "core/base/status.h"
+
+namespace lockstep {
+
+using Command = std::function<absl::Status()>;
+
+void add_records_command(CLI::App& app, Command& chosen);  // records create
+
+}  // namespace lockstep
