@@ -26,7 +26,7 @@ set(owned_headers
   "curl/.*" "png\\.h" "leveldb/.*" "sqlite3\\.h" "openssl/.*" "isa-l.*" "hwy/.*" "(.*/)?[a-z_]+\\.pb\\.h")
 set(owners
   "mpi" "io" "mpi" "kernels" "kernels" "kernels" "serve" "serve"
-  "io" "io" "io" "jobs" "core/base" "io" "kernels|bench|support" "io|serve")
+  "io" "io" "io" "jobs" "core/base" "io" "kernels|bench|support" "io|core/nn|serve")
 
 function(folder_of path out)
   set(best)

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/nn/trained_model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "core/nn/checkpoint.h"
+#include "core/nn/init.h"
+#include "core/nn/network.h"
+#include "tests/support/fault_file.h"
+#include "tests/support/tmp_dir.h"
+
+namespace lockstep {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr char kModel[] = R"(
+image: {height: 4, width: 3}
+classes: 10
+layers:
+  - conv: {filters: 4, kernel: 3, activation: relu}
+  - max_pool: {window: 2}
+  - dense: {units: 10}
+)";
+
+// A directory as a run leaves it: checkpoints of steps 5 and 10, of different weights, and model.yaml.
+class TrainedModelTest : public testing::Test {
+ protected:
+  TrainedModelTest() {
+    LOCKSTEP_CHECK(write_file_atomic(dir_.file("model.yaml"), to_yaml(config_)).ok());
+    auto manager = *CheckpointManager::create(dir_.path());
+    for (const int64_t step : {5, 10}) {
+      const std::vector<float> weights = weights_of(step);
+      CheckpointData data{step, {}};
+      for (const Param& param : network_.params().params()) {
+        const std::span<const float> values(weights.data() + param.offset, static_cast<size_t>(param.size));
+        data.tensors.push_back({param.name, param.shape, values});
+      }
+      LOCKSTEP_CHECK(manager->save_async(data).ok());
+    }
+    LOCKSTEP_CHECK(manager->wait().ok());
+  }
+
+  std::vector<float> weights_of(int64_t step) const {
+    std::vector<float> weights(static_cast<size_t>(network_.params().buffer_size()));
+    initialize_weights(network_.params(), static_cast<uint64_t>(step), weights.data());
+    return weights;
+  }
+
+  void expect_model(const absl::StatusOr<TrainedModel>& model, int64_t step) {
+    ASSERT_TRUE(model.ok()) << model.status();
+    EXPECT_EQ(model->global_step, step);
+    EXPECT_EQ(model->origin, dir_.file(fmt::format("model.ckpt-{}", step)));
+    EXPECT_EQ(to_yaml(model->config), to_yaml(config_));
+    EXPECT_EQ(std::vector<float>(model->weights.span().begin(), model->weights.span().end()), weights_of(step));
+  }
+
+  std::string message(const std::string& path) { return std::string(load_trained_model(path).status().message()); }
+
+  const ModelConfig config_ = *parse_model_config(kModel, "test");
+  const Network network_ = *Network::build(config_);
+  TmpDir dir_;
+};
+
+TEST_F(TrainedModelTest, RunDirectoryGivesItsNewestCheckpoint) {
+  const auto model = load_trained_model(dir_.path());
+  expect_model(model, 10);
+  EXPECT_THAT(model->warnings, IsEmpty());
+}
+
+TEST_F(TrainedModelTest, CheckpointIsNamedByPrefixOrAnyOfItsFiles) {
+  expect_model(load_trained_model(dir_.file("model.ckpt-5")), 5);
+  expect_model(load_trained_model(dir_.file("model.ckpt-5.index")), 5);
+  expect_model(load_trained_model(dir_.file("model.ckpt-10.data-00000-of-00001")), 10);
+  expect_model(load_trained_model(dir_.file("checkpoint")), 10);
+}
+
+TEST_F(TrainedModelTest, DamagedNewestCheckpointIsPassedOverWithAWarning) {
+  std::filesystem::resize_file(dir_.file("model.ckpt-10.data-00000-of-00001"), 100);
+  const auto model = load_trained_model(dir_.path());
+  expect_model(model, 5);
+  EXPECT_THAT(model->warnings, ElementsAre(HasSubstr("passing over checkpoint model.ckpt-10")));
+  EXPECT_TRUE(absl::IsDataLoss(load_trained_model(dir_.file("model.ckpt-10")).status()));
+}
+
+TEST_F(TrainedModelTest, NetworkMayBeGivenApart) {
+  LOCKSTEP_CHECK(remove_file(dir_.file("model.yaml")).ok());
+  expect_model(load_trained_model(dir_.path(), config_), 10);
+  expect_model(load_trained_model(dir_.file("model.ckpt-5"), config_), 5);
+  ModelConfig other = config_;
+  std::get<ConvConfig>(other.layers[0].kind).filters = 8;
+  EXPECT_THAT(
+      std::string(load_trained_model(dir_.path(), other).status().message()),
+      HasSubstr("variable `conv2d/kernel`: the model needs shape (3, 3, 1, 8), the checkpoint has (3, 3, 1, 4)"));
+}
+
+TEST_F(TrainedModelTest, OtherPathsAreNoModels) {
+  EXPECT_THAT(message(dir_.file("model.yaml")), HasSubstr("not a model: "));
+  EXPECT_THAT(message(dir_.file("model.ckpt-7")), HasSubstr("no such file"));
+  const TmpDir empty;
+  EXPECT_THAT(message(empty.path()), HasSubstr("not a model: " + empty.path() + ": a directory without a model.yaml"));
+  spill(empty.file("model.yaml"), to_yaml(config_));
+  EXPECT_THAT(message(empty.path()), HasSubstr("a directory without a checkpoint"));
+}
+
+TEST_F(TrainedModelTest, CheckpointWithoutItsNetworkSaysWhatIsMissing) {
+  LOCKSTEP_CHECK(remove_file(dir_.file("model.yaml")).ok());
+  EXPECT_THAT(message(dir_.file("model.ckpt-5")), HasSubstr("there is no " + dir_.file("model.yaml")));
+}
+
+}  // namespace
+}  // namespace lockstep
