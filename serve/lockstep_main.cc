@@ -19,6 +19,8 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   Command chosen;
   add_records_command(app, chosen);
+  add_request_command(app, chosen);
+  add_predict_command(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -17,17 +17,23 @@ const CLI::App& selected(const CLI::App& app) {
   return chosen.empty() ? app : selected(*chosen.front());
 }
 
+// Flags that --help shows; those of option groups, which are subcommands without a name, too.
 std::vector<std::string> flag_names(const CLI::App& app) {
   std::vector<std::string> names;
   for (const CLI::Option* option : app.get_options()) {
+    if (option->get_group().empty()) continue;
     for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  for (const CLI::App* group : app.get_subcommands([](const CLI::App* sub) { return sub->get_name().empty(); })) {
+    const std::vector<std::string> more = flag_names(*group);
+    names.insert(names.end(), more.begin(), more.end());
   }
   return names;
 }
 
 std::vector<std::string> subcommand_names(const CLI::App& app) {
   std::vector<std::string> names;
-  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App* s) { return !s->get_name().empty(); }))
     names.push_back(sub->get_name());
   return names;
 }

@@ -113,7 +113,9 @@ absl::Status Model::forward(const PassContext& pass, const float* weights, Layer
                                  .y = output_of(i),
                                  .kept = kept_.data() + kept_offset_[static_cast<size_t>(i)],
                                  .weights = weights};
-    LOCKSTEP_RETURN_IF_ERROR(annotate(layer.forward(pass, buffers), layer.name() + " forward"));
+    // The name is put together for an error only: a prediction allocates nothing.
+    const absl::Status status = layer.forward(pass, buffers);
+    if (!status.ok()) return annotate(status, layer.name() + " forward");
   }
   return absl::OkStatus();
 }

@@ -2,12 +2,10 @@
 // The program `lockstep` as a user meets it: output, exit codes, usage errors.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-
-#include <cstdio>
 
 #include "core/base/file.h"
 #include "tests/io/io_fixtures.h"
+#include "tests/support/run_program.h"
 #include "tests/support/tmp_dir.h"
 
 namespace lockstep {
@@ -17,19 +15,8 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-struct Outcome {
-  int exit_code = 0;
-  std::string output;  // stdout and stderr
-};
-
 Outcome run(const std::string& arguments) {
-  FILE* pipe = ::popen((std::string(LOCKSTEP_PROGRAM) + " " + arguments + " 2>&1").c_str(), "r");
-  Outcome outcome;
-  char buffer[4096];
-  while (const size_t got = std::fread(buffer, 1, sizeof(buffer), pipe)) outcome.output.append(buffer, got);
-  const int status = ::pclose(pipe);
-  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return outcome;
+  return run_shell(std::string(LOCKSTEP_PROGRAM) + " " + arguments + " 2>&1");
 }
 
 TEST(LockstepProgram, RecordsCreateWritesThreeFiles) {

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// `lockstep request create` and `lockstep predict` as a user meets them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "io/png_writer.h"
+#include "tests/io/io_fixtures.h"
+#include "tests/serve/model_fixture.h"
+#include "tests/support/fault_file.h"
+#include "tests/support/run_program.h"
+#include "tests/support/tmp_dir.h"
+
+namespace lockstep {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class PredictCommand : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    dir_ = new TmpDir;
+    write_run(dir_->file("run"));
+    write_idx_directory(dir_->path(), 8, 6, true);
+  }
+  static void TearDownTestSuite() { delete dir_; }
+
+  static Outcome run(const std::string& arguments) {
+    return run_shell("cd " + dir_->path() + " && exec </dev/null && " + LOCKSTEP_PROGRAM + " " + arguments);
+  }
+  static std::string file(const std::string& name, const std::string& contents) {
+    spill(dir_->file(name), contents);
+    return name;
+  }
+
+  static void expect_failure(int code, const std::string& arguments, const std::string& message) {
+    const Outcome outcome = run(arguments + " 2>&1");
+    EXPECT_EQ(outcome.exit_code, code) << arguments;
+    EXPECT_THAT(outcome.output, AllOf(HasSubstr("lockstep: "), HasSubstr(message))) << arguments;
+  }
+
+  static TmpDir* dir_;
+};
+TmpDir* PredictCommand::dir_ = nullptr;
+
+constexpr char kInstance[] = "[0, 1, 0, 0, 0.5, 0, 0, 1, 0, 0, 1, 0]";
+
+TEST_F(PredictCommand, RequestFileGivesTheTable) {
+  EXPECT_EQ(run("request create --data_dir . -n 4").exit_code, 0);
+  const Outcome outcome = run("predict --model_dir run --json-instances request.json");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output, StartsWith("CLASSES  PROBABILITIES\n"));
+  EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 5);
+
+  const Outcome answer = run("predict --model-dir=run --json_instances=request.json --json --threads 2");
+  const json predictions = json::parse(answer.output)["predictions"];
+  ASSERT_EQ(predictions.size(), 4u);
+  for (const json& prediction : predictions) {
+    const auto probabilities = prediction["probabilities"].get<std::vector<double>>();
+    ASSERT_EQ(probabilities.size(), 3u);
+    EXPECT_NEAR(probabilities[0] + probabilities[1] + probabilities[2], 1, 1e-6);
+    EXPECT_EQ(prediction["classes"],
+              std::max_element(probabilities.begin(), probabilities.end()) - probabilities.begin());
+  }
+}
+
+TEST_F(PredictCommand, RequestGoesThroughAPipe) {
+  const std::string program = LOCKSTEP_PROGRAM;
+  const Outcome direct = run("request create --data_dir . -n 3 --output -");
+  EXPECT_EQ(direct.output, slurp(dir_->file(file("direct.json", direct.output))));
+  const Outcome piped =
+      run("request create --data_dir . -n 3 --output - | " + program + " predict --model_dir run --json-instances -");
+  EXPECT_EQ(piped.exit_code, 0);
+  EXPECT_EQ(piped.output, run("predict --model_dir run --json-instances direct.json").output);
+  EXPECT_THAT(piped.output, StartsWith("CLASSES  PROBABILITIES\n"));
+}
+
+TEST_F(PredictCommand, EveryWayToNameAModel) {
+  file("one.json", std::string(kInstance) + "\n");
+  const std::string expected = run("predict --model_dir run --json-instances one.json").output;
+  EXPECT_THAT(expected, HasSubstr("\n"));
+  for (const std::string model : {"run/", "./run/model.ckpt-7", "run/model.ckpt-7.index"}) {
+    EXPECT_EQ(run("predict --model_dir " + model + " --json-instances one.json").output, expected) << model;
+  }
+}
+
+TEST_F(PredictCommand, MoreInstancesThanOnePassTakes) {
+  std::string lines;
+  for (int i = 0; i < 250; ++i) lines += kInstance + std::string("\n");
+  file("many.json", lines);
+  const Outcome outcome = run("predict --model_dir run --json-instances many.json");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 251);
+}
+
+TEST_F(PredictCommand, PicturesAreRead) {
+  std::vector<uint8_t> pixels(40 * 30, 255);
+  for (size_t y = 5; y < 35; ++y) std::fill_n(pixels.begin() + static_cast<std::ptrdiff_t>(y * 30 + 12), 6, uint8_t{0});
+  file("one.png", encode_png(pixels, 40, 30, 1).value());
+  file("blank.png", encode_png(std::vector<uint8_t>(1200, 255), 40, 30, 1).value());
+  const Outcome outcome = run("predict --model_dir run --image one.png --image one.png 2>&1");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output, HasSubstr("one.png: 30x40 grey, dark on light, digit of 6x30 scaled to"));
+  EXPECT_THAT(run("predict --model_dir run --image one.png one.png").output, StartsWith("CLASSES  PROBABILITIES\n"));
+  expect_failure(1, "predict --model_dir run --image one.png --image blank.png", "blank.png: blank");
+  file("cut.png", slurp(dir_->file("one.png")).substr(0, 60));
+  expect_failure(1, "predict --model_dir run --image cut.png", "cut.png: offset");
+  file("photo.jpg", "\xff\xd8\xff\xe0");
+  expect_failure(1, "predict --model_dir run --image photo.jpg", "photo.jpg is a JPEG: only PNG is read");
+}
+
+TEST_F(PredictCommand, BadInstancesExitWithOneAndTheReason) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"", "No valid instance was found."},
+      {std::string(kInstance) + "\n\n", "bad.json:2: Empty line is not allowed in the instances file."},
+      {"[0, 1\n", "bad.json:1: Input instances are not in JSON format."},
+      {"[1, 2]\n",
+       "Invalid inputs: Input mismatch: inputs expected a list of 12 numbers, or 4x3 of them nested, got 2 numbers "
+       "(instance 0) (Error code: 1)"},
+      {"{\"x\": 1}\n",
+       "Invalid inputs: Expected tensor name: inputs, got tensor name: ['x']. (instance 0) (Error code: 1)"}};
+  for (const auto& [lines, message] : cases) {
+    file("bad.json", lines);
+    expect_failure(1, "predict --model_dir run --json-instances bad.json", message);
+    EXPECT_EQ(run("predict --model_dir run --json-instances bad.json 2>/dev/null").output, "") << lines;
+  }
+  expect_failure(1, "predict --model_dir run --json-instances absent.json", "absent.json");
+  expect_failure(1, "predict --model_dir run --json-instances -", "standard input: No valid instance was found.");
+  expect_failure(1, "predict --model_dir nowhere --json-instances bad.json", "Failed to load model: nowhere");
+}
+
+TEST_F(PredictCommand, WrongUsageExitsWithTwo) {
+  expect_failure(2, "predict --json-instances x", "--model_dir");
+  expect_failure(2, "predict --model_dir run", "--json-instances");
+  expect_failure(2, "predict --model_dir run --json-instances x --image y", "--image");
+  expect_failure(2, "predict --model mnist --json-instances x",
+                 "asks a prediction server, which this version does not have: --model_dir predicts");
+  expect_failure(2, "predict --model_dir run --text-instances x", "use --json-instances");
+  expect_failure(2, "predict --model_dir run --json-instnces x", "(did you mean `--json-instances`?)");
+  expect_failure(2, "predict --model_dir run --json-instances x --threads -1", "--threads");
+  expect_failure(2, "predit", "unknown subcommand `predit` (did you mean `predict`?)");
+  expect_failure(2, "request create -n 3", "--data_dir");
+  expect_failure(2, "request create --data_dir . -n 0", "--count: Value 0");
+  expect_failure(2, "request create --data_dir . -n x", "got `x`");
+  expect_failure(1, "request create --data_dir . -n 7", "7 images asked for, but the test set holds 6");
+}
+
+TEST_F(PredictCommand, HelpShowsDefaultsAndUnits) {
+  EXPECT_THAT(run("request create --help").output,
+              AllOf(HasSubstr("request.json"), HasSubstr("10"), HasSubstr("(images)")));
+  EXPECT_THAT(run("predict --help").output,
+              AllOf(HasSubstr("--model-dir"), HasSubstr("(threads)"), HasSubstr("--image")));
+}
+
+}  // namespace
+}  // namespace lockstep
