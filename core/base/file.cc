@@ -285,9 +285,29 @@ absl::Status make_directories(const std::string& path) {
   return os_error("create the directory", path);
 }
 
+absl::Status make_new_directory(const std::string& path) {
+  LOCKSTEP_RETURN_IF_ERROR(before(FileOp::kCreate, path));
+  return ::mkdir(path.c_str(), 0777) == 0 ? absl::OkStatus() : os_error("create the directory", path);
+}
+
+absl::Status rename_path(const std::string& from, const std::string& to) {
+  LOCKSTEP_RETURN_IF_ERROR(before(FileOp::kRename, to));
+  if (::rename(from.c_str(), to.c_str()) != 0) return os_error(fmt::format("rename {} to it", from), to);
+  return sync_directory(directory_name(to));
+}
+
 absl::Status remove_file(const std::string& path) {
   LOCKSTEP_RETURN_IF_ERROR(before(FileOp::kRemove, path));
   if (::unlink(path.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
+  return os_error("remove", path);
+}
+
+absl::Status remove_tree(const std::string& path) {
+  LOCKSTEP_RETURN_IF_ERROR(before(FileOp::kRemove, path));
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  if (!error) return absl::OkStatus();
+  errno = error.value();
   return os_error("remove", path);
 }
 

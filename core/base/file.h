@@ -87,7 +87,11 @@ absl::StatusOr<std::string> read_file(const std::string& path, uint64_t limit_by
 bool file_exists(const std::string& path);
 bool is_directory(const std::string& path);
 absl::Status make_directories(const std::string& path);
+absl::Status make_new_directory(const std::string& path);  // AlreadyExists when something of this name is there
+// Renames a file or directory within one file system and fsyncs the directory that receives it.
+absl::Status rename_path(const std::string& from, const std::string& to);
 absl::Status remove_file(const std::string& path);                                 // OK when it does not exist
+absl::Status remove_tree(const std::string& path);                                 // with everything in it; likewise
 absl::StatusOr<std::vector<std::string>> list_directory(const std::string& path);  // names, sorted
 absl::Status sync_directory(const std::string& path);
 std::string join_path(std::string_view directory, std::string_view name);

@@ -181,6 +181,26 @@ TEST(Directories, AreMadeListedAndTold) {
   EXPECT_FALSE(sync_directory(dir.file("z")).ok());
 }
 
+TEST(Directories, NewOneIsRefusedWhereSomethingIs) {
+  const TmpDir dir;
+  ASSERT_TRUE(make_new_directory(dir.file("a")).ok());
+  EXPECT_TRUE(is_directory(dir.file("a")));
+  EXPECT_TRUE(absl::IsAlreadyExists(make_new_directory(dir.file("a"))));
+  EXPECT_TRUE(absl::IsNotFound(make_new_directory(dir.file("b/c"))));
+}
+
+TEST(Directories, AreRenamedAndRemovedWithWhatIsInThem) {
+  const TmpDir dir;
+  ASSERT_TRUE(make_directories(dir.file("a/b")).ok());
+  spill(dir.file("a/b/file"), "x");
+  ASSERT_TRUE(rename_path(dir.file("a"), dir.file("c")).ok());
+  EXPECT_EQ(slurp(dir.file("c/b/file")), "x");
+  EXPECT_TRUE(absl::IsNotFound(rename_path(dir.file("a"), dir.file("d"))));
+  ASSERT_TRUE(remove_tree(dir.file("c")).ok());
+  EXPECT_FALSE(file_exists(dir.file("c")));
+  EXPECT_TRUE(remove_tree(dir.file("c")).ok());
+}
+
 TEST(RemoveFile, IsFineWhenThereIsNone) {
   const TmpDir dir;
   spill(dir.file("f"), "");

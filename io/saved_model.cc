@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/saved_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "core/base/file.h"
+#include "io/proto/saved_model.pb.h"
+#include "io/protobuf_bytes.h"
+#include "io/saved_model_names.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int kVersionTries = 100;  // versions that other processes may take at the same time
+
+std::string variables_prefix(const std::string& directory) {
+  return join_path(join_path(directory, kVariablesDirectory), kVariablesDirectory);
+}
+
+int64_t unix_seconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// Every directory of `path` that is missing, each made durable in its parent.
+absl::Status make_durable_directories(const std::string& path) {
+  std::vector<std::string> missing;
+  for (std::string at = path; !file_exists(at); at = directory_name(at)) missing.push_back(at);
+  LOCKSTEP_RETURN_IF_ERROR(make_directories(path));
+  for (const std::string& made : missing) LOCKSTEP_RETURN_IF_ERROR(sync_directory(directory_name(made)));
+  return absl::OkStatus();
+}
+
+// `temp-<version>` while it is being written; removed unless committed.
+class NewVersion {
+ public:
+  // Making the directory claims the version among all who write to `base`.
+  static absl::StatusOr<NewVersion> claim(const std::string& base, int64_t now_s) {
+    LOCKSTEP_ASSIGN_OR_RETURN(const auto versions, saved_model_versions(base));
+    int64_t version = versions.empty() ? now_s : std::max(now_s, versions.back().number + 1);
+    for (int tries = 0;; ++tries, ++version) {
+      NewVersion claimed(base, version);
+      const absl::Status made = make_new_directory(claimed.temporary_);
+      if (made.ok()) claimed.owns_ = true;
+      if (made.ok() && !file_exists(claimed.final_)) return claimed;
+      if (!made.ok() && (!absl::IsAlreadyExists(made) || tries == kVersionTries)) return made;
+    }
+  }
+  NewVersion(NewVersion&& other) noexcept
+      : temporary_(std::move(other.temporary_)),
+        final_(std::move(other.final_)),
+        owns_(std::exchange(other.owns_, false)) {}
+  ~NewVersion() {
+    if (owns_) remove_tree(temporary_).IgnoreError();  // already on the way out of a failure
+  }
+
+  const std::string& directory() const { return temporary_; }
+
+  absl::StatusOr<std::string> commit() {
+    LOCKSTEP_RETURN_IF_ERROR(rename_path(temporary_, final_));
+    owns_ = false;
+    return final_;
+  }
+
+ private:
+  NewVersion(const std::string& base, int64_t version)
+      : temporary_(join_path(base, fmt::format("temp-{}", version))),
+        final_(join_path(base, fmt::format("{}", version))) {}
+
+  std::string temporary_, final_;
+  bool owns_ = false;
+};
+
+absl::Status write_files(const std::string& directory, const proto::SavedModel& model,
+                         std::vector<BundleTensor> variables) {
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::string bytes, protobuf_bytes(model));
+  if (!variables.empty()) {
+    LOCKSTEP_RETURN_IF_ERROR(make_new_directory(join_path(directory, kVariablesDirectory)));
+    LOCKSTEP_RETURN_IF_ERROR(write_tensor_bundle(variables_prefix(directory), std::move(variables)));
+  }
+  // Syncs the directory too, with the name of the variables' one.
+  return write_file_atomic(join_path(directory, kSavedModelFile), bytes);
+}
+
+// A version leaves `base` under another name first: nobody loads one that is half gone.
+absl::Status remove_version(const std::string& base, const std::string& name) {
+  const std::string doomed = join_path(base, "temp-" + name);
+  LOCKSTEP_RETURN_IF_ERROR(rename_path(join_path(base, name), doomed));
+  return remove_tree(doomed);
+}
+
+absl::Status remove_old_versions(const std::string& base, int64_t keep) {
+  if (keep == 0) return absl::OkStatus();
+  LOCKSTEP_ASSIGN_OR_RETURN(const auto versions, saved_model_versions(base));
+  const size_t surplus = versions.size() - std::min(versions.size(), static_cast<size_t>(keep));
+  for (size_t i = 0; i < surplus; ++i) LOCKSTEP_RETURN_IF_ERROR(remove_version(base, versions[i].name));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> write_saved_model(const std::string& base, const proto::SavedModel& model,
+                                              std::vector<BundleTensor> variables,
+                                              const SavedModelWriteOptions& options) {
+  LOCKSTEP_RETURN_IF_ERROR(make_durable_directories(base));
+  LOCKSTEP_ASSIGN_OR_RETURN(NewVersion version,
+                            NewVersion::claim(base, options.now_s ? options.now_s() : unix_seconds()));
+  LOCKSTEP_RETURN_IF_ERROR(write_files(version.directory(), model, std::move(variables)));
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::string directory, version.commit());
+  LOCKSTEP_RETURN_IF_ERROR(annotate(remove_old_versions(base, options.exports_to_keep),
+                                    directory + " is written, but older versions could not be removed"));
+  return directory;
+}
+
+}  // namespace lockstep
