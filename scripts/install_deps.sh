@@ -18,7 +18,11 @@ packages=(
   libgtest-dev libgmock-dev libbenchmark-dev clang-format-14 clang-tidy-14
   # data of one end-to-end test; pgrep, with which another finds its ranks
   dataset-fashion-mnist procps
+  # checks against TensorFlow and ONNX Runtime, which pip installs into build/venv
+  python3-venv
 )
+# The browser of the TensorBoard check. Ubuntu has it as a snap only, which needs a running snapd: left to the user there.
+if [[ $(. /etc/os-release 2>/dev/null && echo "${ID:-}") == debian ]]; then packages+=(chromium); fi
 
 installed() { [[ $(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null) == "ii "* ]]; }
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Fresh machine to a passed test suite: dependencies, formatting, release build with warnings as errors and every test
-# that needs no GPU, unit tests under ASan+UBSan and under TSan. Goes on after a failure where it can; the last line is
-# "N passed, N failed". Output of each stage stays in build/test-logs/. scripts/tidy.sh runs clang-tidy, which would not
-# fit into the half hour of this.
+# that needs no GPU, checks against TensorFlow and ONNX Runtime from PyPI (skipped where that is out of reach, unless
+# LOCKSTEP_REQUIRE_INTEROP=1), unit tests under ASan+UBSan and under TSan. Goes on after a failure where it can; the last
+# line is "N passed, N failed". Output of each stage stays in build/test-logs/. scripts/tidy.sh runs clang-tidy, which
+# would not fit into the half hour of this.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 readonly logs=build/test-logs
@@ -16,7 +17,7 @@ if setarch "$(uname -m)" -R true 2>/dev/null; then fixed_addresses=(setarch "$(u
 
 # stage NAME COMMAND... : runs it, logs it, and counts it: a ctest run by its tests, anything else as one.
 stage() {
-  local name=$1 log status=0 start=$SECONDS counts
+  local name=$1 log status=0 start=$SECONDS counts skipped note
   shift
   log=$logs/${name// /-}.log
   say "$name"
@@ -24,8 +25,12 @@ stage() {
   counts=$(sed -nE 's/^[0-9]+% tests passed, ([0-9]+) tests? failed out of ([0-9]+)$/\2 \1/p' "$log" | tail -n 1)
   if [[ -n $counts ]]; then
     local total=${counts% *} bad=${counts#* }
+    # ctest counts what it skipped, which it lists at the end, among the passed.
+    skipped=$(grep -cE '^[[:space:]]+[0-9]+ - .* \(Skipped\)$' "$log") || true
+    note=$([[ $skipped == 0 ]] || echo "  ($skipped skipped, see $log)")
+    total=$((total - skipped))
     passed=$((passed + total - bad)) failed=$((failed + bad))
-    summary+=("$(printf '%-28s %4d passed, %d failed  %5d s' "$name" $((total - bad)) "$bad" $((SECONDS - start)))")
+    summary+=("$(printf '%-28s %4d passed, %d failed  %5d s%s' "$name" $((total - bad)) "$bad" $((SECONDS - start)) "$note")")
   elif [[ $status == 0 ]]; then
     passed=$((passed + 1))
     summary+=("$(printf '%-28s passed  %20d s' "$name" $((SECONDS - start)))")
@@ -46,7 +51,11 @@ run_tests() {
 }
 
 # Tests are labelled slow when they do not fit into this script's half hour, gpu when they need one.
-release_suite() { stage "build release" build release && stage "tests release" run_tests release -LE '^(slow|gpu)$'; }
+release_suite() {
+  stage "build release" build release || return
+  stage "tests release" run_tests release -LE '^(slow|gpu|interop)$' || true
+  stage "tests interop" run_tests release -L '^interop$'
+}
 sanitizer_suite() { stage "build $1" build "$1" && stage "unit tests $1" run_tests "$1"; }
 
 our_sources() { find core kernels io mpi serve bench tests -regextype egrep -regex '.*\.(h|cc|cu|cuh)' | sort; }

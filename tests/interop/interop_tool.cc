@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// Our side of checkpoint_events_check.py:
-//   write DIR   a checkpoint and an event file whose contents the script knows
-//   read PATH   prints a bundle: one JSON object a tensor, with the SHA-256 of its bytes
+// Our side of the checks in this folder:
+//   write DIR             a checkpoint and event files whose contents files_check.py knows
+//   read PATH             prints a bundle: one JSON object a tensor, with the SHA-256 of its bytes
+//   records DIR           prints a data set's training split: one JSON object, with SHA-256 of its images and its
+//   labels predict MODEL DIR OUT  predictions for the test split of DIR into OUT: classes (N) int64, probabilities (N,
+//   C) float32
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
 #include <map>
+#include <numeric>
 
+#include "core/base/file.h"
 #include "core/base/sha256.h"
 #include "core/nn/checkpoint.h"
+#include "io/batch_source.h"
 #include "io/event_writer.h"
 #include "io/tensor_bundle.h"
+#include "tests/interop/predict_images.h"
 
 namespace lockstep {
 namespace {
@@ -81,16 +88,52 @@ absl::Status read(const std::string& path) {
   return absl::OkStatus();
 }
 
+template <typename T>
+std::string_view as_bytes(const std::vector<T>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+}
+
+absl::Status records(const std::string& directory) {
+  LOCKSTEP_ASSIGN_OR_RETURN(const auto data, open_dataset(directory, Split::kTrain, {}));
+  std::vector<int64_t> indices(static_cast<size_t>(data->size()));
+  std::iota(indices.begin(), indices.end(), 0);
+  std::vector<uint8_t> images(indices.size() * static_cast<size_t>(data->shape().size()));
+  std::vector<int32_t> labels(indices.size());
+  LOCKSTEP_RETURN_IF_ERROR(data->read(indices, images.data(), labels.data()));
+  const ImageShape shape = data->shape();
+  const nlohmann::json row = {{"examples", data->size()},
+                              {"shape", {shape.height, shape.width, shape.depth}},
+                              {"images_sha256", sha256_hex(as_bytes(images))},
+                              {"labels_sha256", sha256_hex(as_bytes(labels))}};
+  fmt::print("{}\n", row.dump());
+  return absl::OkStatus();
+}
+
+absl::Status predict(const std::string& model, const std::string& directory, const std::string& out) {
+  LOCKSTEP_ASSIGN_OR_RETURN(const Predictions predictions, predict_test_images(model, directory));
+  std::string bytes(as_bytes(predictions.classes));
+  bytes += as_bytes(predictions.probabilities);
+  LOCKSTEP_RETURN_IF_ERROR(write_file_atomic(out, bytes));
+  const size_t examples = predictions.classes.size();
+  const nlohmann::json row = {{"examples", examples}, {"classes", predictions.probabilities.size() / examples}};
+  fmt::print("{}\n", row.dump());
+  return absl::OkStatus();
+}
+
+absl::Status run(const std::vector<std::string>& words) {
+  const std::string verb = words.empty() ? "" : words[0];
+  if (verb == "write" && words.size() == 2) return write(words[1]);
+  if (verb == "read" && words.size() == 2) return read(words[1]);
+  if (verb == "records" && words.size() == 2) return records(words[1]);
+  if (verb == "predict" && words.size() == 4) return predict(words[1], words[2], words[3]);
+  return absl::InvalidArgumentError("usage: interop_tool write DIR | read PATH | records DIR | predict MODEL DIR OUT");
+}
+
 }  // namespace
 }  // namespace lockstep
 
 int main(int argc, char** argv) {
-  const std::string verb = argc == 3 ? argv[1] : "";
-  if (verb != "write" && verb != "read") {
-    fmt::print(stderr, "usage: {} write DIR | read PATH\n", argv[0]);
-    return 2;
-  }
-  const absl::Status status = verb == "write" ? lockstep::write(argv[2]) : lockstep::read(argv[2]);
+  const absl::Status status = lockstep::run({argv + 1, argv + argc});
   if (!status.ok()) fmt::print(stderr, "{}\n", std::string(status.message()));
   return status.ok() ? 0 : 1;
 }

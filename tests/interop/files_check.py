@@ -1,20 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""TensorFlow and TensorBoard against our checkpoints and event files. Usage: README.md in this folder."""
+"""Checkpoints and event files with contents known to the last bit: TensorFlow reads ours, we read TensorFlow's."""
 
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import tempfile
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import numpy as np
-import tensorboard
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
+
+import common
 
 KERNELS = {"conv2d": (5, 5, 1, 32), "conv2d_1": (5, 5, 32, 64), "dense": (3136, 1024), "dense_1": (1024, 10)}
 
@@ -45,13 +42,8 @@ def check_ours_in_tensorflow(directory):
     print(f"TensorFlow reads our checkpoint: {len(expected)} variables equal")
 
 
-def read_with_tool(tool, path):
-    output = subprocess.run([tool, "read", path], check=True, capture_output=True, text=True).stdout
-    return {row["name"]: row for row in map(json.loads, output.splitlines())}
-
-
-def check_rows(tool, path, expected):
-    rows = read_with_tool(tool, path)
+def check_rows(path, expected):
+    rows = {row["name"]: row for row in map(json.loads, common.run("interop_tool", "read", path).splitlines())}
     for name, values in expected.items():
         row = rows[name]
         assert tuple(row["shape"]) == values.shape, row
@@ -80,7 +72,7 @@ def index_block_types(index_path):
     return types
 
 
-def check_tensorflows_in_ours(tool, directory):
+def check_tensorflows_in_ours(directory):
     """Version 1 Saver (what Estimator writes) and the object-based tf.train.Checkpoint."""
     expected = expected_variables()
     graph = tf.Graph()
@@ -91,7 +83,7 @@ def check_tensorflows_in_ours(tool, directory):
         prefix = tf.compat.v1.train.Saver().save(session, f"{directory}/v1/model.ckpt", global_step=10000,
                                                  write_meta_graph=True)
     for path in (prefix, prefix + ".index", prefix + ".meta", f"{directory}/v1", f"{directory}/v1/checkpoint"):
-        rows = check_rows(tool, path, expected)
+        rows = check_rows(path, expected)
         assert set(rows) == set(expected)
     print(f"we read a checkpoint of tf.compat.v1.train.Saver: {len(rows)} variables equal;",
           f"block types of its metaindex and index: {index_block_types(prefix + '.index')}")
@@ -102,7 +94,7 @@ def check_tensorflows_in_ours(tool, directory):
 
     values = {"a": tf.Variable(np.arange(6, dtype=np.float32).reshape(2, 3)), "b": tf.Variable([1, 2], dtype=tf.int32)}
     path = tf.train.Checkpoint(**values).save(f"{directory}/v2/ckpt")
-    rows = check_rows(tool, path, {f"{name}/.ATTRIBUTES/VARIABLE_VALUE": v.numpy() for name, v in values.items()})
+    rows = check_rows(path, {f"{name}/.ATTRIBUTES/VARIABLE_VALUE": v.numpy() for name, v in values.items()})
     graph_row = rows["_CHECKPOINTABLE_OBJECT_GRAPH"]
     text = tf.train.load_checkpoint(path).get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
     assert graph_row["dtype"] == "string" and graph_row["sha256"] == hashlib.sha256(text).hexdigest()
@@ -138,14 +130,10 @@ def check_events(directory):
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit(f"usage: {sys.argv[0]} path/to/checkpoint_events_tool")
-    tool = os.path.abspath(sys.argv[1])
-    print(f"TensorFlow {tf.__version__}, TensorBoard {tensorboard.__version__}, NumPy {np.__version__}")
     with tempfile.TemporaryDirectory() as directory:
-        subprocess.run([tool, "write", f"{directory}/ours"], check=True)
+        common.run("interop_tool", "write", f"{directory}/ours")
         check_ours_in_tensorflow(f"{directory}/ours")
-        check_tensorflows_in_ours(tool, directory)
+        check_tensorflows_in_ours(directory)
         check_events(f"{directory}/ours")
 
 
