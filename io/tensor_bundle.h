@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
 
@@ -78,6 +79,9 @@ class TensorBundleReader {
   absl::Status read_bytes(std::string_view name, std::span<char> out) const;
   // The same with a type check.
   absl::Status read(std::string_view name, std::span<float> out) const;
+  // Hands the bytes of any tensor but a string one to `visit`, in order, in pieces of at most 1 MiB that hold whole
+  // elements; DataLoss when the CRC over all of them turns out wrong.
+  absl::Status visit_bytes(std::string_view name, absl::FunctionRef<void(std::string_view piece)> visit) const;
   absl::StatusOr<std::vector<int64_t>> read_int64(std::string_view name) const;  // kInt64 or kInt32
   absl::StatusOr<std::vector<std::string>> read_strings(std::string_view name) const;
 

@@ -149,11 +149,16 @@ struct TensorBundleReader::Contents {
 
   // Reads the raw bytes of an entry.
   absl::Status read_raw(const BundleEntry& entry, void* out) const {
+    return read_part(entry, 0, entry.size_bytes, out);
+  }
+
+  // … and those from `from` on.
+  absl::Status read_part(const BundleEntry& entry, uint64_t from, uint64_t bytes, void* out) const {
     const RandomAccessFile& file = *data[static_cast<size_t>(entry.shard)];
-    LOCKSTEP_ASSIGN_OR_RETURN(const size_t bytes, file.read_at(entry.offset, entry.size_bytes, out));
-    if (bytes == entry.size_bytes) return absl::OkStatus();
+    LOCKSTEP_ASSIGN_OR_RETURN(const size_t got, file.read_at(entry.offset + from, bytes, out));
+    if (got == bytes) return absl::OkStatus();
     return absl::DataLossError(
-        fmt::format("{}: offset {}: expected {} bytes, found {}", file.path(), entry.offset, entry.size_bytes, bytes));
+        fmt::format("{}: offset {}: expected {} bytes, found {}", file.path(), entry.offset + from, bytes, got));
   }
 
   absl::Status bad_crc(std::string_view name, const BundleEntry& entry, uint32_t computed) const {
@@ -210,6 +215,22 @@ absl::Status TensorBundleReader::read(std::string_view name, std::span<float> ou
   LOCKSTEP_ASSIGN_OR_RETURN(const BundleEntry* entry, find(name));
   if (entry->dtype != TensorDtype::kFloat32) return contents_->wrong_type(name, *entry, "float32");
   return read_bytes(name, {reinterpret_cast<char*>(out.data()), out.size_bytes()});
+}
+
+absl::Status TensorBundleReader::visit_bytes(std::string_view name,
+                                             absl::FunctionRef<void(std::string_view piece)> visit) const {
+  constexpr uint64_t kPieceBytes = 1 << 20;  // a multiple of every element's size
+  LOCKSTEP_ASSIGN_OR_RETURN(const BundleEntry* entry, find(name));
+  if (entry->dtype == TensorDtype::kString) return contents_->wrong_type(name, *entry, "a tensor of numbers");
+  std::string piece;
+  uint32_t crc = 0;
+  for (uint64_t at = 0; at < entry->size_bytes; at += piece.size()) {
+    piece.resize(std::min(kPieceBytes, entry->size_bytes - at));
+    LOCKSTEP_RETURN_IF_ERROR(contents_->read_part(*entry, at, piece.size(), piece.data()));
+    crc = crc32c_extend(crc, piece);
+    visit(piece);
+  }
+  return mask_crc32c(crc) == entry->masked_crc ? absl::OkStatus() : contents_->bad_crc(name, *entry, mask_crc32c(crc));
 }
 
 absl::StatusOr<std::vector<int64_t>> TensorBundleReader::read_int64(std::string_view name) const {

@@ -21,6 +21,7 @@ int run(int argc, char** argv) {
   add_records_command(app, chosen);
   add_request_command(app, chosen);
   add_predict_command(app, chosen);
+  add_inspect_command(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "tests/support/damage.h"
 #include "tests/support/fault_file.h"
 #include "tests/support/tmp_dir.h"
@@ -220,6 +222,32 @@ TEST_F(TensorBundle, FullDiskLeavesTheOldBundleAndNoTemporaryFile) {
     EXPECT_EQ(list_directory(dir_.path())->size(), 2u);
   }
   EXPECT_TRUE(read_all(prefix_).ok());
+}
+
+TEST(TensorBundleLarge, VisitingATensorStreamsItAndChecksItsSum) {
+  TmpDir dir;
+  std::vector<float> values(700'000);
+  std::iota(values.begin(), values.end(), 0.0f);
+  const std::string prefix = dir.file("big");
+  ASSERT_TRUE(write_tensor_bundle(prefix, {{"w", TensorDtype::kFloat32, {700'000}, bytes_of(values)}}).ok());
+  std::string seen;
+  size_t pieces = 0;
+  const auto collect = [&](std::string_view piece) {
+    EXPECT_LE(piece.size(), 1u << 20);
+    EXPECT_EQ(piece.size() % sizeof(float), 0u);
+    seen += piece;
+    ++pieces;
+  };
+  const auto reader = TensorBundleReader::open(prefix).value();
+  EXPECT_TRUE(reader->visit_bytes("w", collect).ok());
+  EXPECT_EQ(seen, bytes_of(values));
+  EXPECT_EQ(pieces, 3u);
+  EXPECT_TRUE(absl::IsNotFound(reader->visit_bytes("v", collect)));
+
+  spill(data_of(prefix), with_bit_flipped(slurp(data_of(prefix)), 2'700'000, 4));
+  const absl::Status damaged = TensorBundleReader::open(prefix).value()->visit_bytes("w", collect);
+  EXPECT_TRUE(absl::IsDataLoss(damaged));
+  EXPECT_THAT(std::string(damaged.message()), HasSubstr("tensor `w` at offset 0: expected masked CRC"));
 }
 
 TEST(TensorBundleLarge, ManyTensorsSpanSeveralBlocks) {

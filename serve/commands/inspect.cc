@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/inspect/inspect.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+
+#include "serve/commands/commands.h"
+
+namespace lockstep {
+namespace {
+
+struct InspectOptions {
+  std::string path;
+  bool json = false;
+};
+
+absl::Status run(const InspectOptions& options) {
+  LOCKSTEP_ASSIGN_OR_RETURN(const InspectReport report, inspect(options.path));
+  fmt::print("{}", options.json ? to_json(report) : to_text(report));
+  if (std::fflush(stdout) != 0) return absl::ErrnoToStatus(errno, "standard output: cannot write");
+  const std::vector<std::string> damage = all_damage(report);
+  if (damage.empty()) return absl::OkStatus();
+  return absl::DataLossError(damage.size() == 1 ? damage[0]
+                                                : fmt::format("{} (and {} more)", damage[0], damage.size() - 1));
+}
+
+}  // namespace
+
+void add_inspect_command(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<InspectOptions>();
+  CLI::App* inspect = app.add_subcommand(
+      "inspect", "Tell what a file or directory is and holds, and verify every checksum; damage exits with 1");
+  inspect
+      ->add_option(
+          "path", options->path,
+          "IDX, TFRecords, TensorBoard events, checkpoint, SavedModel, ONNX, PNG, JSON, or a directory of these")
+      ->type_name("PATH")
+      ->required();
+  inspect->add_flag("--json", options->json, "Print JSON instead of tables");
+  inspect->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
+}
+
+}  // namespace lockstep

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/inspect/inspect.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <limits>
+
+#include "core/base/file.h"
+#include "io/event_writer.h"
+#include "io/example.h"
+#include "io/png_writer.h"
+#include "io/proto/onnx.pb.h"
+#include "io/proto/saved_model.pb.h"
+#include "io/tensor_bundle.h"
+#include "io/tfrecord.h"
+#include "tests/io/io_fixtures.h"
+#include "tests/serve/model_fixture.h"
+#include "tests/support/damage.h"
+#include "tests/support/fault_file.h"
+#include "tests/support/tmp_dir.h"
+
+namespace lockstep {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+constexpr size_t kBitStride = 5;  // every bit of a byte in turn
+
+InspectReport inspected(const std::string& path) {
+  const auto report = inspect(path);
+  EXPECT_TRUE(report.ok()) << report.status();
+  return report.ok() ? *report : InspectReport();
+}
+
+// Inspects damaged bytes as a file of this name and prints all of it, which must not fail; whether damage was told.
+bool tells_damage(const std::string& path, const std::string& bytes) {
+  spill(path, bytes);
+  const auto report = inspect(path);
+  if (!report.ok()) return true;
+  EXPECT_THAT(to_text(*report), HasSubstr(path));
+  EXPECT_TRUE(nlohmann::json::accept(to_json(*report)));
+  return !all_damage(*report).empty();
+}
+
+InspectValue fact(const InspectReport& report, const std::string& name) {
+  for (const auto& [key, value] : report.facts) {
+    if (key == name) return value;
+  }
+  ADD_FAILURE() << "no fact " << name;
+  return nullptr;
+}
+
+const InspectTable& table(const InspectReport& report, const std::string& title) {
+  static const InspectTable none;
+  for (const InspectTable& candidate : report.tables) {
+    if (candidate.title == title) return candidate;
+  }
+  ADD_FAILURE() << "no table " << title;
+  return none;
+}
+
+class Inspect : public testing::Test {
+ protected:
+  std::string file(const std::string& name, const std::string& bytes) {
+    spill(dir_.file(name), bytes);
+    return dir_.file(name);
+  }
+
+  // Records of 2x1 images with labels 3, 1, 3.
+  static std::string records() {
+    std::string out;
+    for (const int label : {3, 1, 3}) {
+      std::string example;
+      append_example({2, 1, 1}, label, "ab", example);
+      append_record(example, out);
+    }
+    return out;
+  }
+
+  std::string bundle() {
+    const std::vector<float> values = {1, -2, std::numeric_limits<float>::quiet_NaN(), 4.5f};
+    const std::vector<int64_t> step = {42};
+    EXPECT_TRUE(
+        write_tensor_bundle(dir_.file("model.ckpt-42"), {{"w/kernel", TensorDtype::kFloat32, {2, 2}, bytes_of(values)},
+                                                         {"global_step", TensorDtype::kInt64, {}, bytes_of(step)}})
+            .ok());
+    return dir_.file("model.ckpt-42");
+  }
+
+  TmpDir dir_;
+};
+
+TEST_F(Inspect, IdxImagesAndLabels) {
+  const std::string images = idx_bytes({2, 1, 3}, std::string("\x00\x0a\x14\x1e\x28\x32", 6));
+  for (const bool gzip : {false, true}) {
+    const auto report = inspected(file("any-name", gzip ? compressed(images, Compression::kGzip) : images));
+    EXPECT_EQ(report.kind, gzip ? "IDX, gzip" : "IDX");
+    EXPECT_EQ(report.summary, "2 images of 1x3x1");
+    EXPECT_EQ(fact(report, "highest pixel"), 50);
+    EXPECT_EQ(fact(report, "mean pixel"), 25.0);
+    EXPECT_EQ(report.checksums, gzip ? 1 : 0);
+    EXPECT_THAT(report.damage, IsEmpty());
+  }
+  const auto labels = inspected(file("labels", idx_bytes({4}, std::string("\7\1\7\7", 4))));
+  EXPECT_EQ(labels.summary, "4 labels");
+  EXPECT_THAT(table(labels, "labels").rows, ElementsAre(ElementsAre(1, 1), ElementsAre(7, 3)));
+}
+
+TEST_F(Inspect, RecordsOfExamples) {
+  const auto report = inspected(file("some.data", records()));
+  EXPECT_EQ(report.kind, "TFRecords of tf.train.Example");
+  EXPECT_EQ(report.summary, "3 records of 2x1x1, labels 1 to 3");
+  EXPECT_EQ(report.checksums, 6);
+  EXPECT_THAT(table(report, "labels").rows, ElementsAre(ElementsAre(1, 1), ElementsAre(3, 2)));
+  EXPECT_THAT(table(report, "features").rows,
+              ElementsAre(ElementsAre("depth", "int64", 3, "1"), ElementsAre("height", "int64", 3, "1"),
+                          ElementsAre("image_raw", "bytes", 3, "1"), ElementsAre("label", "int64", 3, "1"),
+                          ElementsAre("width", "int64", 3, "1")));
+  const auto inflated = inspected(file("some.gz", compressed(records(), Compression::kGzip)));
+  EXPECT_EQ(inflated.summary, report.summary);
+  EXPECT_EQ(fact(inflated, "compression"), "gzip");
+  EXPECT_EQ(inspected(file("none.tfrecords", "")).summary, "0 records");
+}
+
+TEST_F(Inspect, ExamplesUnfitForTrainingAreCounted) {
+  std::string bytes = records();
+  // {"label": [5, 6]}, by hand.
+  const std::string no_image("\x0a\x11\x0a\x0f\x0a\x05label\x12\x06\x1a\x04\x0a\x02\x05\x06", 19);
+  append_record(no_image, bytes);
+  const auto report = inspected(file("records", bytes));
+  EXPECT_EQ(fact(report, "unfit for training"), 1);
+  EXPECT_THAT(fact(report, "the first of them").get<std::string>(), HasSubstr("record 3: key `"));
+  EXPECT_EQ(table(report, "features").rows[3], (std::vector<InspectValue>{"label", "int64", 4, "1 to 2"}));
+}
+
+TEST_F(Inspect, RecordsOfAnythingElse) {
+  std::string bytes;
+  append_record("", bytes);
+  append_record("\xff\xff\xff", bytes);
+  const auto report = inspected(file("records", bytes));
+  EXPECT_EQ(report.kind, "TFRecords");
+  EXPECT_EQ(fact(report, "longest record"), 3);
+}
+
+TEST_F(Inspect, EventFile) {
+  {
+    const auto writer = EventWriter::open(dir_.file("run")).value();
+    ASSERT_TRUE(writer->add_scalar(5, "loss", 0.5f).ok());
+    ASSERT_TRUE(writer->add_scalar(9, "loss", 0.25f).ok());
+    ASSERT_TRUE(writer->add_histogram(9, "kernel", std::vector<float>{1, 2, 3}).ok());
+    ASSERT_TRUE(writer->add_image(9, "wrong", std::vector<uint8_t>(6), 2, 3, 1).ok());
+    proto::GraphDef graph;
+    graph.add_node()->set_name("a");
+    ASSERT_TRUE(writer->add_graph(graph.SerializeAsString()).ok());
+  }
+  const std::string name = list_directory(dir_.file("run")).value().at(0);
+  const auto report = inspected(join_path(dir_.file("run"), name));
+  EXPECT_EQ(report.kind, "TensorBoard events");
+  EXPECT_EQ(report.summary, "6 events, 3 tags, last step 9");
+  EXPECT_EQ(fact(report, "graph"), "1 nodes");
+  EXPECT_EQ(fact(report, "version"), "brain.Event:2");
+  EXPECT_THAT(table(report, "tags").rows,
+              ElementsAre(ElementsAre("kernel", "histogram", 1, 9, 9, "3 values, 1 to 3"),
+                          ElementsAre("loss", "scalar", 2, 5, 9, 0.25), ElementsAre("wrong", "image", 1, 9, 9, "3x2")));
+}
+
+TEST_F(Inspect, CheckpointByAnyOfItsNames) {
+  const std::string prefix = bundle();
+  for (const std::string suffix : {"", ".index", ".data-00000-of-00001"}) {
+    const auto report = inspected(prefix + suffix);
+    EXPECT_EQ(report.kind, "tensor bundle (TensorFlow checkpoint V2)");
+    EXPECT_EQ(report.summary, "2 tensors, step 42");
+    EXPECT_EQ(report.checksums, 3);
+    EXPECT_THAT(table(report, "tensors").rows,
+                ElementsAre(ElementsAre("global_step", "int64", "()", 42.0, 42.0, 42.0, 0),
+                            ElementsAre("w/kernel", "float32", "(2, 2)", -2.0, 4.5, 3.5 / 3, 1)));
+  }
+}
+
+TEST_F(Inspect, CheckpointState) {
+  bundle();
+  const std::string good = "model_checkpoint_path: \"model.ckpt-42\"\nall_model_checkpoint_paths: \"model.ckpt-42\"\n";
+  EXPECT_THAT(inspected(file("checkpoint", good)).damage, IsEmpty());
+  const auto missing = inspected(file("checkpoint", "model_checkpoint_path: \"model.ckpt-50\"\n"));
+  EXPECT_THAT(missing.damage, ElementsAre(HasSubstr("but there is no " + dir_.file("model.ckpt-50.index"))));
+}
+
+std::string saved_model_bytes() {
+  proto::SavedModel model;
+  model.set_saved_model_schema_version(1);
+  auto& graph = *model.add_meta_graphs();
+  graph.mutable_meta_info_def()->add_tags("serve");
+  auto& signature = (*graph.mutable_signature_def())["serving_default"];
+  auto& input = (*signature.mutable_inputs())["inputs"];
+  input.set_name("x:0");
+  input.set_dtype(proto::DT_FLOAT);
+  input.mutable_tensor_shape()->add_dim()->set_size(-1);
+  input.mutable_tensor_shape()->add_dim()->set_size(784);
+  for (const char* op : {"Placeholder", "Relu", "Relu"}) graph.mutable_graph_def()->add_node()->set_op(op);
+  auto& constant = *graph.mutable_graph_def()->add_node();
+  constant.set_op("Const");
+  constant.set_name("w");
+  auto& tensor = *(*constant.mutable_attr())["value"].mutable_tensor();
+  tensor.set_dtype(proto::DT_FLOAT);
+  tensor.mutable_tensor_shape()->add_dim()->set_size(2);
+  const std::vector<float> values = {0.5f, 1.5f};
+  tensor.set_tensor_content(std::string(bytes_of(values)));
+  return model.SerializeAsString();
+}
+
+TEST_F(Inspect, SavedModelWithVariablesAndWithout) {
+  std::filesystem::create_directories(dir_.file("export/variables"));
+  file("export/saved_model.pb", saved_model_bytes());
+  for (const std::string& path : {dir_.file("export"), dir_.file("export/saved_model.pb")}) {
+    const auto report = inspected(path);
+    EXPECT_EQ(report.kind, "SavedModel");
+    EXPECT_EQ(report.summary, "4 nodes");
+    EXPECT_EQ(fact(report, "tags"), "serve");
+    EXPECT_THAT(table(report, "signatures").rows,
+                ElementsAre(ElementsAre("serving_default", "input", "inputs", "float32", "(?, 784)", "x:0")));
+    EXPECT_THAT(table(report, "operators").rows,
+                ElementsAre(ElementsAre("Const", 1), ElementsAre("Placeholder", 1), ElementsAre("Relu", 2)));
+    EXPECT_THAT(table(report, "constants").rows, ElementsAre(ElementsAre("w", "float32", "(2)", 0.5, 1.5, 1.0, 0)));
+  }
+  for (const std::string suffix : {".index", ".data-00000-of-00001"}) {
+    std::filesystem::copy_file(bundle() + suffix, dir_.file("export/variables/variables" + suffix));
+  }
+  const auto report = inspected(dir_.file("export"));
+  EXPECT_EQ(report.summary, "4 nodes, 2 tensors, step 42");
+  EXPECT_EQ(report.checksums, 3);
+  EXPECT_THAT(table(report, "tensors").rows, SizeIs(2));
+}
+
+std::string onnx_bytes() {
+  onnx::ModelProto model;
+  model.set_ir_version(7);
+  model.set_producer_name("someone");
+  model.add_opset_import()->set_version(13);
+  auto& graph = *model.mutable_graph();
+  graph.add_node()->set_op_type("Gemm");
+  auto& tensor = *graph.add_initializer();
+  tensor.set_name("w");
+  tensor.set_data_type(onnx::TensorProto::FLOAT);
+  tensor.add_dims(3);
+  for (const float value : {1.0f, 2.0f, 6.0f}) tensor.add_float_data(value);
+  auto& input = *graph.add_input();
+  input.set_name("inputs");
+  auto& type = *input.mutable_type()->mutable_tensor_type();
+  type.set_elem_type(onnx::TensorProto::FLOAT);
+  type.mutable_shape()->add_dim()->set_dim_param("N");
+  type.mutable_shape()->add_dim()->set_dim_value(784);
+  return model.SerializeAsString();
+}
+
+TEST_F(Inspect, Onnx) {
+  const auto report = inspected(file("model", onnx_bytes()));
+  EXPECT_EQ(report.kind, "ONNX");
+  EXPECT_EQ(report.summary, "1 nodes, 1 tensors");
+  EXPECT_EQ(fact(report, "opset"), "13");
+  EXPECT_THAT(table(report, "values").rows, ElementsAre(ElementsAre("input", "inputs", "float32", "(N, 784)")));
+  EXPECT_THAT(table(report, "initializers").rows, ElementsAre(ElementsAre("w", "float32", "(3)", 1.0, 6.0, 3.0, 0)));
+}
+
+TEST_F(Inspect, PngAndJson) {
+  const auto png = inspected(file("p", encode_png(std::vector<uint8_t>(12), 2, 2, 3).value()));
+  EXPECT_EQ(png.summary, "2x2 RGB");
+  EXPECT_GE(png.checksums, 3);
+  EXPECT_EQ(fact(inspected(file("run.json", "{\"steps\": 7, \"config\": {\"a\": 1}}")), "steps"), 7);
+  EXPECT_EQ(inspected(file("request.json", "{\"inputs\": [1]}\n{\"inputs\": [2]}\n")).summary, "2 lines");
+  EXPECT_THAT(inspected(file("bad.json", "{\"inputs\": [1]}\n{\"inputs\"")).damage,
+              ElementsAre(HasSubstr("bad.json:2: expected a JSON value")));
+}
+
+TEST_F(Inspect, ARunDirectoryIsInspectedWhole) {
+  write_run(dir_.file("run"));
+  { ASSERT_TRUE(EventWriter::open(dir_.file("run/eval")).ok()); }
+  std::filesystem::create_directories(dir_.file("run/export/Servo/1500000000"));
+  file("run/export/Servo/1500000000/saved_model.pb", saved_model_bytes());
+  file("run/notes.txt", "hello");
+  const auto report = inspected(dir_.file("run"));
+  EXPECT_EQ(report.kind, "training run");
+  EXPECT_THAT(all_damage(report), IsEmpty());
+  EXPECT_THAT(to_text(report),
+              AllOf(HasSubstr("model.ckpt-7.index "), HasSubstr("TensorBoard events"), HasSubstr("step 7"),
+                    HasSubstr("export/Servo/1500000000 "), HasSubstr("SavedModel"), Not(HasSubstr(".data-"))));
+
+  const std::string data = dir_.file("run/model.ckpt-7.data-00000-of-00001");
+  spill(data, with_bit_flipped(slurp(data), 20, 3));
+  const auto damaged = inspected(dir_.file("run"));
+  EXPECT_THAT(all_damage(damaged), ElementsAre(AllOf(HasSubstr(data), HasSubstr("tensor `"), HasSubstr("CRC"))));
+  EXPECT_THAT(to_text(damaged), AllOf(HasSubstr("DAMAGED\n"), HasSubstr("\nDAMAGED: " + data)));
+  EXPECT_THAT(nlohmann::json::parse(to_json(damaged))["files"], SizeIs(damaged.files.size()));
+}
+
+TEST_F(Inspect, OtherFilesAreRefusedWithWhatIsExpected) {
+  EXPECT_THAT(message_of(inspect(file("x", "plain text")).status()),
+              AllOf(HasSubstr("not recognised (it begins with `plain text`)"), HasSubstr("TFRecords")));
+  EXPECT_TRUE(absl::IsInvalidArgument(inspect(file("y", std::string("\x01\x02\xfe\xff", 4))).status()));
+  EXPECT_TRUE(absl::IsNotFound(inspect(dir_.file("absent")).status()));
+}
+
+TEST_F(Inspect, DamagedRecordsNameTheFirstBadOneAndWhatCameBefore) {
+  const std::string good = records();
+  const size_t record = good.size() / 3;
+  const auto report = inspected(file("r.tfrecords", with_bit_flipped(good, record + 20, 0)));
+  EXPECT_THAT(report.damage, ElementsAre(AllOf(HasSubstr("r.tfrecords: record 1 at offset " + std::to_string(record)),
+                                               HasSubstr("CRC of the data"))));
+  EXPECT_EQ(report.checksums, 2);
+  EXPECT_THAT(report.summary, HasSubstr("1 records of 2x1x1, labels 3 to 3 before the damage"));
+  for_each_cut(good, [&](const std::string& bytes, size_t length) {
+    EXPECT_EQ(tells_damage(dir_.file("cut.tfrecords"), bytes), length % record != 0) << length;
+  });
+  for_each_bit_flip(
+      good,
+      [&](const std::string& bytes, size_t bit) {
+        EXPECT_TRUE(tells_damage(dir_.file("flip.tfrecords"), bytes)) << bit;
+      },
+      kBitStride);
+}
+
+TEST_F(Inspect, DamagedIdxIsTold) {
+  const std::string plain = idx_bytes({2, 1, 3}, "abcdef"), gzip = compressed(plain, Compression::kGzip);
+  for_each_cut(plain, [&](const std::string& bytes, size_t length) {
+    EXPECT_TRUE(tells_damage(dir_.file("t-images-idx3-ubyte"), bytes)) << length;
+  });
+  for_each_cut(gzip, [&](const std::string& bytes, size_t length) {
+    EXPECT_TRUE(tells_damage(dir_.file("t-images-idx3-ubyte.gz"), bytes)) << length;
+  });
+  // No checksum covers time, system and flags of compression in the header, nor what fills the last byte before the
+  // trailer.
+  constexpr size_t kGzipHeader = 10, kGzipTrailer = 8;
+  for_each_bit_flip(
+      gzip,
+      [&](const std::string& bytes, size_t bit) {
+        const bool told = tells_damage(dir_.file("t-images-idx3-ubyte.gz"), bytes);
+        EXPECT_TRUE(told || bit / 8 < kGzipHeader || bit / 8 == gzip.size() - kGzipTrailer - 1) << bit;
+      },
+      kBitStride);
+  EXPECT_TRUE(tells_damage(dir_.file("t-images-idx3-ubyte"), plain + "x"));
+}
+
+TEST_F(Inspect, DamagedCheckpointsNameTheirTensors) {
+  const std::string prefix = bundle(), index = prefix + ".index", data = prefix + ".data-00000-of-00001";
+  const std::string good_index = slurp(index), good_data = slurp(data);
+  for_each_cut(good_index,
+               [&](const std::string& bytes, size_t length) { EXPECT_TRUE(tells_damage(index, bytes)) << length; });
+  for_each_bit_flip(
+      good_index, [&](const std::string& bytes, size_t bit) { EXPECT_TRUE(tells_damage(index, bytes)) << bit; },
+      kBitStride);
+  spill(index, good_index);
+  for_each_cut(good_data,
+               [&](const std::string& bytes, size_t length) { EXPECT_TRUE(tells_damage(data, bytes)) << length; });
+  for_each_bit_flip(
+      good_data, [&](const std::string& bytes, size_t bit) { EXPECT_TRUE(tells_damage(data, bytes)) << bit; },
+      kBitStride);
+
+  spill(data, with_bit_flipped(good_data, 9, 2));  // behind the 8 bytes of the step
+  const auto report = inspected(prefix);
+  EXPECT_THAT(report.damage, ElementsAre(AllOf(HasSubstr("tensor `w/kernel` at offset 8"), HasSubstr("CRC"))));
+  EXPECT_EQ(report.checksums, 2);
+  EXPECT_THAT(table(report, "tensors").rows, SizeIs(1));
+}
+
+// Protobuf has no checksum: whatever is read, nothing crashes, and what does not parse is told.
+TEST_F(Inspect, DamagedGraphsDoNotCrash) {
+  const std::string model = saved_model_bytes(), onnx = onnx_bytes();
+  std::filesystem::create_directories(dir_.file("m"));
+  const std::string pb = dir_.file("m/saved_model.pb"), onnx_path = dir_.file("m.onnx");
+  for_each_cut(model, [&](const std::string& bytes, size_t) { tells_damage(pb, bytes); });
+  for_each_bit_flip(
+      model, [&](const std::string& bytes, size_t) { tells_damage(pb, bytes); }, kBitStride);
+  for_each_cut(onnx, [&](const std::string& bytes, size_t) { tells_damage(onnx_path, bytes); });
+  for_each_bit_flip(
+      onnx, [&](const std::string& bytes, size_t) { tells_damage(onnx_path, bytes); }, kBitStride);
+  EXPECT_TRUE(tells_damage(pb, model.substr(0, model.size() / 2)));
+  EXPECT_TRUE(tells_damage(onnx_path, onnx.substr(0, onnx.size() / 2)));
+}
+
+TEST_F(Inspect, HostileNamesAreShownNotObeyed) {
+  const std::vector<float> one = {1};
+  ASSERT_TRUE(
+      write_tensor_bundle(dir_.file("evil"), {{"\x1b[31mred\xff", TensorDtype::kFloat32, {1}, bytes_of(one)}}).ok());
+  const auto report = inspected(dir_.file("evil"));
+  EXPECT_THAT(to_text(report), AllOf(HasSubstr("\\x1b[31mred\\xff"), Not(HasSubstr("\x1b"))));
+  EXPECT_TRUE(nlohmann::json::accept(to_json(report)));
+}
+
+}  // namespace
+}  // namespace lockstep
