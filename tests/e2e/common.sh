@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What the end-to-end tests share. ctest passes MNIST_TRAIN, MAKE_IMAGES, MPIEXEC and SOURCE_DIR.
+# What the end-to-end tests share. ctest passes MNIST_TRAIN, LOCKSTEP, MAKE_IMAGES, MPIEXEC and SOURCE_DIR.
 set -euo pipefail
 
 work=$(mktemp -d)
