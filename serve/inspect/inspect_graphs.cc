@@ -3,15 +3,20 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <array>
 #include <map>
+#include <optional>
+#include <span>
 
 #include "core/base/file.h"
 #include "io/proto/onnx.pb.h"
 #include "io/proto/saved_model.pb.h"
 #include "io/protobuf_bytes.h"
 #include "io/tensor_bundle.h"
+#include "io/tensor_bundle_names.h"
 #include "serve/inspect/inspectors.h"
 #include "serve/inspect/value_stats.h"
+#include "serve/text_table.h"
 
 namespace lockstep {
 namespace {
@@ -66,6 +71,29 @@ void add_signatures(const proto::MetaGraphDef& graph, InspectReport& report) {
   report.tables.push_back(std::move(table));
 }
 
+// A row of kTensorColumns.
+std::vector<InspectValue> tensor_row(const std::string& name, const std::string& dtype, const std::string& shape,
+                                     const ValueStats& stats) {
+  std::vector<InspectValue> row{name, dtype, shape};
+  const auto cells = stats.cells();
+  row.insert(row.end(), cells.begin(), cells.end());
+  return row;
+}
+
+template <typename Numbers>
+std::string_view bytes_of(const Numbers& numbers) {
+  return {reinterpret_cast<const char*>(numbers.data()), static_cast<size_t>(numbers.size()) * sizeof(*numbers.data())};
+}
+
+// Tells of a tensor of a graph that holds another number of numbers than its shape says.
+void check_count(const std::string& name, std::span<const int64_t> shape, const ValueStats& stats,
+                 InspectReport& report) {
+  const auto expected = element_count(shape);
+  if (expected == static_cast<uint64_t>(stats.count())) return;
+  report.damage.push_back(fmt::format("{}: tensor `{}` of shape {} holds {} numbers", report.path, printable(name),
+                                      shape_text(shape), stats.count()));
+}
+
 // Constants that hold weights: floats of at least one dimension.
 void add_constants(const proto::GraphDef& graph, InspectReport& report) {
   InspectTable table{"constants", kTensorColumns, {}};
@@ -74,13 +102,14 @@ void add_constants(const proto::GraphDef& graph, InspectReport& report) {
     if (node.op() != "Const" || value == node.attr().end()) continue;
     const proto::TensorProto& tensor = value->second.tensor();
     if (tensor.dtype() != proto::DT_FLOAT || tensor.tensor_shape().dim_size() == 0) continue;
-    if (tensor.tensor_content().empty()) continue;
     ValueStats stats(TensorDtype::kFloat32);
     stats.add(tensor.tensor_content());
-    std::vector<InspectValue> row{node.name(), "float32", shape_of(tensor.tensor_shape())};
-    const auto cells = stats.cells();
-    row.insert(row.end(), cells.begin(), cells.end());
-    table.rows.push_back(std::move(row));
+    stats.add(bytes_of(tensor.float_val()));
+    std::vector<int64_t> shape;
+    for (const auto& dim : tensor.tensor_shape().dim()) shape.push_back(dim.size());
+    // One number in float_val stands for all of them.
+    if (tensor.float_val_size() != 1) check_count(node.name(), shape, stats, report);
+    table.rows.push_back(tensor_row(node.name(), "float32", shape_of(tensor.tensor_shape()), stats));
   }
   report.tables.push_back(std::move(table));
 }
@@ -117,19 +146,13 @@ void add_variables(const std::string& directory, InspectReport& report) {
   for (InspectTable& table : bundle.tables) report.tables.push_back(std::move(table));
 }
 
+// Of ONNX's TensorProto.DataType.
 std::string onnx_dtype(int dtype) {
-  switch (dtype) {
-    case onnx::TensorProto::FLOAT:
-      return "float32";
-    case onnx::TensorProto::INT32:
-      return "int32";
-    case onnx::TensorProto::INT64:
-      return "int64";
-    case onnx::TensorProto::DOUBLE:
-      return "double";
-    default:
-      return fmt::format("type {}", dtype);
-  }
+  constexpr std::array<const char*, 17> kNames{"?",      "float32", "uint8",     "int8",       "uint16",  "int16",
+                                               "int32",  "int64",   "string",    "bool",       "float16", "float64",
+                                               "uint32", "uint64",  "complex64", "complex128", "bfloat16"};
+  if (dtype >= 0 && static_cast<size_t>(dtype) < kNames.size()) return kNames[static_cast<size_t>(dtype)];
+  return fmt::format("type {}", dtype);
 }
 
 std::string onnx_shape(const onnx::TensorShapeProto& shape) {
@@ -142,29 +165,37 @@ std::string onnx_shape(const onnx::TensorShapeProto& shape) {
   return fmt::format("({})", fmt::join(sizes, ", "));
 }
 
+// What the numbers of a tensor are; those of other types are not looked at.
+std::optional<TensorDtype> number_type(const onnx::TensorProto& tensor) {
+  switch (tensor.data_type()) {
+    case onnx::TensorProto::FLOAT:
+      return TensorDtype::kFloat32;
+    case onnx::TensorProto::DOUBLE:
+      return TensorDtype::kDouble;
+    case onnx::TensorProto::INT32:
+      return TensorDtype::kInt32;
+    case onnx::TensorProto::INT64:
+      return TensorDtype::kInt64;
+    default:
+      return std::nullopt;
+  }
+}
+
 std::vector<InspectValue> onnx_tensor_row(const onnx::TensorProto& tensor, InspectReport& report) {
-  const auto dtype = tensor.data_type() == onnx::TensorProto::FLOAT    ? TensorDtype::kFloat32
-                     : tensor.data_type() == onnx::TensorProto::DOUBLE ? TensorDtype::kDouble
-                     : tensor.data_type() == onnx::TensorProto::INT32  ? TensorDtype::kInt32
-                                                                       : TensorDtype::kInt64;
-  ValueStats stats(dtype);
-  const auto bytes = [](const auto& values) {
-    return std::string_view(reinterpret_cast<const char*>(values.data()),
-                            static_cast<size_t>(values.size()) * sizeof(*values.data()));
-  };
+  const auto dtype = number_type(tensor);
+  ValueStats stats(dtype.value_or(TensorDtype::kString));
   stats.add(tensor.raw_data());
-  if (dtype == TensorDtype::kFloat32) stats.add(bytes(tensor.float_data()));
-  if (dtype == TensorDtype::kDouble) stats.add(bytes(tensor.double_data()));
-  if (dtype == TensorDtype::kInt32) stats.add(bytes(tensor.int32_data()));
-  if (tensor.data_type() == onnx::TensorProto::INT64) stats.add(bytes(tensor.int64_data()));
+  if (dtype == TensorDtype::kFloat32) stats.add(bytes_of(tensor.float_data()));
+  if (dtype == TensorDtype::kDouble) stats.add(bytes_of(tensor.double_data()));
+  if (dtype == TensorDtype::kInt32) stats.add(bytes_of(tensor.int32_data()));
+  if (dtype == TensorDtype::kInt64) stats.add(bytes_of(tensor.int64_data()));
+  const std::vector<int64_t> dims(tensor.dims().begin(), tensor.dims().end());
   if (tensor.data_location() == onnx::TensorProto::EXTERNAL) {
     report.add_fact("external data", fmt::format("{} and maybe others: not read", tensor.name()));
+  } else if (dtype) {
+    check_count(tensor.name(), dims, stats, report);
   }
-  const std::vector<int64_t> dims(tensor.dims().begin(), tensor.dims().end());
-  std::vector<InspectValue> row{tensor.name(), onnx_dtype(tensor.data_type()), shape_text(dims)};
-  const auto cells = stats.cells();
-  row.insert(row.end(), cells.begin(), cells.end());
-  return row;
+  return tensor_row(tensor.name(), onnx_dtype(tensor.data_type()), shape_text(dims), stats);
 }
 
 void add_onnx_values(const onnx::GraphProto& graph, InspectReport& report) {

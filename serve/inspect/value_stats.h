@@ -43,7 +43,7 @@ class ValueStats {
     if (finite_ == 0) return {nullptr, nullptr, nullptr, nonfinite_};
     return {min_, max_, sum_ / static_cast<double>(finite_), nonfinite_};
   }
-  int64_t nonfinite() const { return nonfinite_; }
+  int64_t count() const { return finite_ + nonfinite_; }  // of elements
 
  private:
   template <typename T>

@@ -268,6 +268,40 @@ TEST_F(Inspect, Onnx) {
   EXPECT_THAT(table(report, "initializers").rows, ElementsAre(ElementsAre("w", "float32", "(3)", 1.0, 6.0, 3.0, 0)));
 }
 
+// A tensor in an ONNX file: its row, or the damage it is.
+TEST_F(Inspect, OnnxTensorsOfOtherTypesAndOfOtherSizesThanTheySay) {
+  onnx::ModelProto model;
+  ASSERT_TRUE(model.ParseFromString(onnx_bytes()));
+  auto& tensor = *model.mutable_graph()->mutable_initializer(0);
+  tensor.clear_float_data();
+  tensor.set_raw_data(std::string(6, '\1'));
+  constexpr int kFloat16 = 10;
+  tensor.set_data_type(kFloat16);
+  const auto half = inspected(file("model.onnx", model.SerializeAsString()));
+  EXPECT_THAT(half.damage, IsEmpty());
+  EXPECT_THAT(table(half, "initializers").rows,
+              ElementsAre(ElementsAre("w", "float16", "(3)", nullptr, nullptr, nullptr, 0)));
+  tensor.set_data_type(onnx::TensorProto::FLOAT);
+  const auto cut = inspected(file("model.onnx", model.SerializeAsString()));
+  EXPECT_THAT(cut.damage, ElementsAre(HasSubstr("model.onnx: tensor `w` of shape (3) holds 1 numbers")));
+}
+
+TEST_F(Inspect, ConstantsAsNumbersOneByOne) {
+  std::filesystem::create_directories(dir_.file("export"));
+  proto::SavedModel model;
+  ASSERT_TRUE(model.ParseFromString(saved_model_bytes()));
+  auto& node = *model.mutable_meta_graphs(0)->mutable_graph_def()->mutable_node(3);
+  auto& tensor = *(*node.mutable_attr())["value"].mutable_tensor();
+  tensor.clear_tensor_content();
+  tensor.add_float_val(4);  // one number for all
+  const auto filled = inspected(file("export/saved_model.pb", model.SerializeAsString()));
+  EXPECT_THAT(filled.damage, IsEmpty());
+  EXPECT_THAT(table(filled, "constants").rows, ElementsAre(ElementsAre("w", "float32", "(2)", 4.0, 4.0, 4.0, 0)));
+  for (int i = 0; i < 2; ++i) tensor.add_float_val(1);
+  const auto longer = inspected(file("export/saved_model.pb", model.SerializeAsString()));
+  EXPECT_THAT(longer.damage, ElementsAre(HasSubstr("tensor `w` of shape (2) holds 3 numbers")));
+}
+
 TEST_F(Inspect, PngAndJson) {
   const auto png = inspected(file("p", encode_png(std::vector<uint8_t>(12), 2, 2, 3).value()));
   EXPECT_EQ(png.summary, "2x2 RGB");
