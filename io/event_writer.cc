@@ -59,6 +59,7 @@ absl::StatusOr<bool> holds_event_files(const std::string& directory) {
 
 struct EventWriter::State {
   std::string path;
+  bool continues = false;
   std::mutex mutex;
   std::unique_ptr<WritableFile> file;  // null once a write has failed
   std::string buffer;
@@ -82,8 +83,8 @@ EventWriter::~EventWriter() = default;
 absl::StatusOr<std::unique_ptr<EventWriter>> EventWriter::open(const std::string& directory,
                                                                const EventWriterOptions& options) {
   LOCKSTEP_RETURN_IF_ERROR(make_directories(directory));
-  LOCKSTEP_ASSIGN_OR_RETURN(const bool continues, holds_event_files(directory));
   auto state = std::make_unique<State>();
+  LOCKSTEP_ASSIGN_OR_RETURN(state->continues, holds_event_files(directory));
   LOCKSTEP_ASSIGN_OR_RETURN(NewFile created, create_event_file(directory));
   state->path = std::move(created.path);
   state->file = std::move(created.file);
@@ -91,7 +92,7 @@ absl::StatusOr<std::unique_ptr<EventWriter>> EventWriter::open(const std::string
   proto::Event version = new_event(0);
   version.set_file_version("brain.Event:2");
   LOCKSTEP_RETURN_IF_ERROR(state->write(version));
-  if (options.resume_step > 0 || continues) {
+  if (options.resume_step > 0 || state->continues) {
     proto::Event start = new_event(options.resume_step + 1);
     start.mutable_session_log()->set_status(proto::SessionLog::START);
     LOCKSTEP_RETURN_IF_ERROR(state->write(start));
@@ -100,6 +101,7 @@ absl::StatusOr<std::unique_ptr<EventWriter>> EventWriter::open(const std::string
 }
 
 const std::string& EventWriter::path() const { return state_->path; }
+bool EventWriter::continues() const { return state_->continues; }
 
 absl::Status EventWriter::add_scalar(int64_t step, std::string_view tag, float value) {
   const std::pair<std::string, float> one{tag, value};

@@ -34,6 +34,8 @@ class EventWriter {
   ~EventWriter();
 
   const std::string& path() const;
+  // Whether the directory held event files before: TensorBoard shows them and this one as one run.
+  bool continues() const;
 
   absl::Status add_scalar(int64_t step, std::string_view tag, float value);
   // All in one event, as Estimator does.
@@ -44,7 +46,7 @@ class EventWriter {
   // `pixels`: (height, width, channels) uint8, channels 1 (grey) or 3 (RGB); stored as PNG.
   absl::Status add_image(int64_t step, std::string_view tag, std::span<const uint8_t> pixels, int height, int width,
                          int channels);
-  // A serialised GraphDef, for the Graphs panel.
+  // A serialised GraphDef, for the Graphs panel. Once a directory: a second graph replaces the first, with a warning.
   absl::Status add_graph(std::string_view graph_def);
 
  private:

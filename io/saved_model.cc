@@ -94,7 +94,11 @@ absl::Status remove_version(const std::string& base, const std::string& name) {
 
 absl::Status remove_old_versions(const std::string& base, int64_t keep) {
   if (keep == 0) return absl::OkStatus();
-  LOCKSTEP_ASSIGN_OR_RETURN(const auto versions, saved_model_versions(base));
+  LOCKSTEP_ASSIGN_OR_RETURN(auto versions, saved_model_versions(base));
+  // A numbered directory of something else is not ours to remove.
+  std::erase_if(versions, [&](const SavedModelVersion& version) {
+    return !file_exists(join_path(join_path(base, version.name), kSavedModelFile));
+  });
   const size_t surplus = versions.size() - std::min(versions.size(), static_cast<size_t>(keep));
   for (size_t i = 0; i < surplus; ++i) LOCKSTEP_RETURN_IF_ERROR(remove_version(base, versions[i].name));
   return absl::OkStatus();

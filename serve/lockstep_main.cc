@@ -19,6 +19,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   Command chosen;
   add_records_command(app, chosen);
+  add_export_command(app, chosen);
   add_request_command(app, chosen);
   add_predict_command(app, chosen);
   add_inspect_command(app, chosen);

@@ -9,6 +9,7 @@
 
 #include "core/base/file.h"
 #include "core/base/log.h"
+#include "core/nn/graph_export.h"
 
 namespace lockstep {
 namespace {
@@ -61,6 +62,12 @@ absl::StatusOr<std::unique_ptr<Metrics>> Metrics::open(const std::string& output
   LOCKSTEP_ASSIGN_OR_RETURN(metrics->train_events_, EventWriter::open(output_dir, options));
   LOCKSTEP_ASSIGN_OR_RETURN(metrics->eval_events_, EventWriter::open(eval_dir, options));
   return metrics;
+}
+
+void Metrics::add_graph(const ModelConfig& config, const Network& network) {
+  if (train_events_->continues()) return;
+  const auto bytes = graph_bytes(config, network);
+  report(bytes.ok() ? train_events_->add_graph(*bytes) : bytes.status());
 }
 
 void Metrics::log_step(const StepReport& r) {

@@ -10,7 +10,8 @@
 #include <vector>
 
 #include "core/base/status.h"
-#include "core/nn/param_table.h"
+#include "core/nn/model_config.h"
+#include "core/nn/network.h"
 #include "core/train/evaluator.h"
 #include "core/train/rank_usage.h"
 #include "io/batch_source.h"
@@ -40,6 +41,8 @@ class Metrics {
   // Makes the directories. A run that continues from `resume_step` drops what a killed run reported beyond it.
   static absl::StatusOr<std::unique_ptr<Metrics>> open(const std::string& output_dir, int64_t resume_step);
 
+  // The network for TensorBoard's Graphs panel, unless an earlier part of the run has written it.
+  void add_graph(const ModelConfig& config, const Network& network);
   // "step=200 loss=0.0931 images_per_s=5120 …", and the same numbers as a line of metrics.jsonl.
   void log_step(const StepReport& report);
   // Points for TensorBoard's run ".".

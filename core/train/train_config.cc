@@ -78,6 +78,8 @@ std::vector<TrainOption> make_options() {
       {"save_checkpoints_secs", &C::save_checkpoints_secs, "seconds", "between checkpoints with evaluation; 0: off"},
       {"save_checkpoints_steps", &C::save_checkpoints_steps, "steps", "between checkpoints with evaluation; 0: off"},
       {"keep_checkpoint_max", &C::keep_checkpoint_max, "checkpoints", "newest ones kept", 1, 1e6},
+      {"export", &C::export_model, "", "write a SavedModel to output_dir/export/Servo at the end", 0, 1},
+      {"exports_to_keep", &C::exports_to_keep, "exports", "newest SavedModels kept there; 0: all", 0, 1e6},
       {"save_summary_steps", &C::save_summary_steps, "steps", "between points in TensorBoard; 0: off"},
       {"log_step_count_steps", &C::log_step_count_steps, "steps", "between log lines; 0: off"},
       {"threads", &C::threads, "threads", "per rank; 0: the cores of the host shared among its ranks", 0, 4096},

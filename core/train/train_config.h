@@ -38,6 +38,8 @@ struct TrainConfig {
   int64_t save_checkpoints_secs = 180;
   int64_t save_checkpoints_steps = 0;
   int64_t keep_checkpoint_max = 5;
+  bool export_model = true;  // key `export`
+  int64_t exports_to_keep = 1;
   int64_t save_summary_steps = 100;
   int64_t log_step_count_steps = 100;
 

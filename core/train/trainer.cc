@@ -15,6 +15,7 @@
 #include "core/train/lr_schedule.h"
 #include "core/train/memory_plan.h"
 #include "core/train/run_directory.h"
+#include "core/train/run_export.h"
 #include "core/train/run_summary.h"
 #include "core/train/stop_signal.h"
 #include "core/train/version.h"
@@ -62,6 +63,7 @@ absl::Status Trainer::start() {
     auto metrics = Metrics::open(config_.output_dir, first_step_);
     if (status.ok()) status = metrics.status();
     if (metrics.ok()) metrics_ = *std::move(metrics);
+    if (metrics_) metrics_->add_graph(setup.model_config, setup.network);
   }
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator_, status));
   log_start(resumed_prefix);
@@ -250,7 +252,20 @@ absl::Status Trainer::finish() {
   LOCKSTEP_ASSIGN_OR_RETURN(const float* const weights, step_->host_weights());
   if (metrics_) metrics_->add_histograms(step_->next_step(), setup_->network.params(), weights);
   LOCKSTEP_RETURN_IF_ERROR(state_->finish());
-  return write_summary();
+  LOCKSTEP_RETURN_IF_ERROR(write_summary());
+  return export_model();
+}
+
+// Last: whatever comes of it, the run's results are on disk.
+absl::Status Trainer::export_model() {
+  if (!config_.export_model) return absl::OkStatus();
+  LOCKSTEP_ASSIGN_OR_RETURN(const float* const weights, step_->host_weights());
+  absl::Status status;
+  if (is_rank_0()) {
+    const FileWatch writing(communicator_, FileWatch::patience_s(config_));
+    status = export_run(config_, setup_->model_config, setup_->network, weights, step_->next_step());
+  }
+  return agree(communicator_, status);
 }
 
 absl::Status Trainer::write_summary() {

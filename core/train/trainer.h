@@ -24,7 +24,8 @@ class Trainer {
   static absl::StatusOr<std::unique_ptr<Trainer>> create(Communicator& communicator, const TrainConfig& config);
 
   // Collective. Trains to train_steps, with checkpoints and evaluations on the way and one of each at the end, then
-  // writes run.json. A stop signal on any rank ends the run after the current step with a checkpoint, and OK.
+  // writes run.json and the SavedModel. A stop signal on any rank ends the run after the current step with a
+  // checkpoint, and OK.
   absl::Status run();
 
  private:
@@ -45,6 +46,7 @@ class Trainer {
   absl::Status leave_early();
   absl::Status finish();
   absl::Status write_summary();
+  absl::Status export_model();
   StepReport step_report(double loss);
   double steps_per_s() const;  // of this process so far
 

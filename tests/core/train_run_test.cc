@@ -3,10 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/nn/graph_export.h"
+#include "core/nn/saved_model_export.h"
+#include "core/nn/trained_model.h"
 #include "core/train/agree.h"
 #include "tests/core/train_run_fixture.h"
 #include "tests/io/event_tags.h"
 #include "tests/support/backends.h"
+#include "tests/support/fault_file.h"
 
 namespace lockstep {
 namespace {
@@ -183,6 +187,67 @@ TEST_F(TrainRun, TellsTensorBoardEverything) {
   EXPECT_EQ(eval_tags.count("accuracy"), 1u);
   EXPECT_EQ(eval_tags.count("loss"), 1u);
   EXPECT_THAT(eval_tags, testing::Contains(testing::MatchesRegex("mistakes/0_true_[0-9]+_predicted_[0-9]+")));
+}
+
+// The versions in export/Servo.
+class TrainRunExport : public TrainRun {
+ protected:
+  std::string base() const { return file("export/Servo"); }
+  std::vector<std::string> exports() const { return list_directory(base()).value(); }
+};
+
+TEST_F(TrainRun, ShowsTensorBoardTheGraphOnce) {
+  TrainConfig half = config_;
+  half.train_steps = 4;
+  ASSERT_TRUE(run(half, 2).ok());
+  ASSERT_TRUE(run(config_).ok());
+  const ModelConfig model = *load_model_config(config_.model);
+  EXPECT_THAT(event_graphs(config_.output_dir), testing::ElementsAre(*graph_bytes(model, *Network::build(model))));
+  EXPECT_THAT(event_graphs(file("eval")), testing::IsEmpty());
+}
+
+TEST_F(TrainRunExport, HoldsTheWeightsAtTheEnd) {
+  trained_sha(2);
+  EXPECT_EQ(exports().size(), 1u);
+  const auto model = load_trained_model(file("model.ckpt-12"));
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_TRUE(holds_export_of(base(), *Network::build(model->config), model->weights.data(), 12));
+}
+
+TEST_F(TrainRunExport, IsMadeAgainOnlyForWhatIsNew) {
+  trained_sha();
+  const std::vector<std::string> first = exports();
+  ASSERT_TRUE(run(config_).ok());
+  EXPECT_EQ(exports(), first);
+  config_.train_steps = 16;
+  ASSERT_TRUE(run(config_, 2).ok());
+  EXPECT_EQ(exports().size(), 1u);
+  EXPECT_NE(exports(), first);
+  config_.train_steps = 18;
+  config_.exports_to_keep = 2;
+  ASSERT_TRUE(run(config_).ok());
+  EXPECT_EQ(exports().size(), 2u);
+}
+
+TEST_F(TrainRunExport, IsNotThereWhenNotWanted) {
+  config_.export_model = false;
+  trained_sha();
+  EXPECT_FALSE(file_exists(file("export")));
+}
+
+TEST_F(TrainRunExport, FailureKeepsTheRunAndIsTriedAgain) {
+  {
+    FailOn fault(FileOp::kWrite, "saved_model.pb");
+    const ScopedFileHooks hooks(&fault);
+    const absl::Status status = run(config_, 2);
+    EXPECT_TRUE(is_agreed(status));
+    EXPECT_THAT(message_of(status), testing::AllOf(HasSubstr("injected failure"), HasSubstr("lockstep export")));
+  }
+  EXPECT_THAT(exports(), testing::IsEmpty());
+  EXPECT_TRUE(file_exists(file("model.ckpt-12.index")));
+  EXPECT_EQ(run_json()["steps"], 12);
+  ASSERT_TRUE(run(config_).ok());
+  EXPECT_EQ(exports().size(), 1u);
 }
 
 TEST_F(TrainRun, MetricsOfAKilledRunBeyondItsCheckpointAreDropped) {

@@ -122,10 +122,11 @@ TEST_F(SavedModelTest, KeepsTheNewestAndTouchesNothingElse) {
     spill(file(name) + "/saved_model.pb", "x");
   }
   spill(file("77"), "a file");
+  ASSERT_TRUE(make_directories(file("78/logs")).ok());  // numbered, but no model
   ASSERT_TRUE(write(2).ok());
-  EXPECT_THAT(names(), UnorderedElementsAre("1000", "1527592999", "best", "12.old", "-3", "temp-7", "77"));
+  EXPECT_THAT(names(), UnorderedElementsAre("1000", "1527592999", "best", "12.old", "-3", "temp-7", "77", "78"));
   ASSERT_TRUE(write(0).ok());
-  EXPECT_EQ(names().size(), 8u);
+  EXPECT_EQ(names().size(), 9u);
 }
 
 // What a file of the export may suffer, one after another: nothing is left behind, older versions stay.
