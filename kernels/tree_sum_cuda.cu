@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/tree_sum_cuda.cuh"
+#include "kernels/tree_sum_cuda.h"
 
 #include <algorithm>
 
 #include "kernels/launch.h"
+#include "kernels/tree_sum_cuda.cuh"
 #include "kernels/vec.cuh"
 
 namespace lockstep::cuda {

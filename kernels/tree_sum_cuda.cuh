@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums along the slice tree on a GPU: inside a thread (the twin of walk_slice_tree, core/base/slice_tree.h), and over
-// arrays of per-slice gradients (the twin of sum_slices, kernels/tree_sum.h).
+// Sums along the slice tree inside a thread of a GPU: the twin of walk_slice_tree, core/base/slice_tree.h.
 #pragma once
 
 #include <cstdint>
 
-#include "kernels/backend.h"
-#include "kernels/grad_slices.h"
 #include "kernels/launch.h"
 #include "kernels/vec.cuh"
 
@@ -54,16 +51,5 @@ inline int log2_of(int power_of_two) {
   while ((1 << level) < power_of_two) ++level;
   return level;
 }
-
-// Slice s (local number) of some quantity starts at data + s * stride, in device memory.
-struct SlicePartials {
-  const float* data = nullptr;
-  int64_t stride = 0;
-};
-
-// out's partial sum t = the tree sum of the first `size` floats of each slice of subtree t; a subtree of one slice is
-// copied. Subtrees hold at most 256 slices. `out` must not overlap `partials`.
-absl::Status sum_slices(const KernelContext& ctx, const GradSlices& slices, const SlicePartials& partials, int64_t size,
-                        const GradOutput& out);
 
 }  // namespace lockstep::cuda

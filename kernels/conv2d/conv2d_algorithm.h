@@ -52,7 +52,14 @@ ConvAlgorithm conv_direct();
 
 // Stride 1, square filters of 3 or 5, channels in multiples of 16: 4 to 5 times fewer multiplications.
 ConvAlgorithm conv_winograd();
-bool conv_winograd_wins(const Conv2dParams& p);
+inline bool conv_winograd_wins(const Conv2dParams& p) {
+  if (p.stride != 1 || p.R != p.S || (p.R != 3 && p.R != 5) || p.C % 16 != 0 || p.K % 16 != 0) return false;
+  // Multiplications per channel pair: 64 a tile against R * S an output. Below a factor of two, transforms eat the
+  // gain.
+  const int m = 9 - p.R;
+  const int64_t tiles = int64_t{(p.OH() + m - 1) / m} * ((p.OW() + m - 1) / m);
+  return 2 * 64 * tiles <= int64_t{p.OH()} * p.OW() * p.R * p.S;
+}
 
 // Scratch slots. The first two are filled by the calling thread and read by all; the others belong to one call above.
 enum ConvSlot { kFilterSlot, kSlicesSlot, kInputSlot, kOutputSlot, kPointsSlot, kProductSlot, kTapsSlot, kSumSlot };

@@ -261,14 +261,5 @@ HWY_EXPORT(winograd_algorithm);
 
 ConvAlgorithm conv_winograd() { return HWY_DYNAMIC_DISPATCH(winograd_algorithm)(); }
 
-bool conv_winograd_wins(const Conv2dParams& p) {
-  if (p.stride != 1 || p.R != p.S || (p.R != 3 && p.R != 5) || p.C % 16 != 0 || p.K % 16 != 0) return false;
-  // Multiplications per channel pair: 64 a tile against R * S an output. Below a factor of two, transforms eat the
-  // gain.
-  const int m = 9 - p.R;
-  const int64_t tiles = int64_t{(p.OH() + m - 1) / m} * ((p.OW() + m - 1) / m);
-  return 2 * 64 * tiles <= int64_t{p.OH()} * p.OW() * p.R * p.S;
-}
-
 }  // namespace lockstep
 #endif  // HWY_ONCE

@@ -7,6 +7,7 @@
 #include "kernels/dense/dense_small.cuh"
 #include "kernels/dense/gemm_fp32.cuh"
 #include "kernels/dense/gemm_mma.cuh"
+#include "kernels/tree_sum_cuda.h"
 
 namespace lockstep::cuda {
 namespace {
