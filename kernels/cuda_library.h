@@ -16,7 +16,7 @@ namespace lockstep {
 struct CudaLibrary {
   // Raised with every change of this struct, of DeviceOps, Device or what a factory takes: program and library are
   // built from one tree.
-  static constexpr int kAbiVersion = 1;
+  static constexpr int kAbiVersion = 2;
   int abi_version = kAbiVersion;
 
   // "CUDA 13.0, NCCL 2.28.3, sm_80 sm_90", or "emulated".

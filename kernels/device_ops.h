@@ -39,6 +39,7 @@ struct DeviceOps {
   int64_t (*conv2d_workspace_bytes)(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams* pool,
                                     const GradSlices& slices) = nullptr;
   int64_t (*dense_workspace_bytes)(const KernelContext& ctx, const DenseParams& p, const GradSlices& slices) = nullptr;
+  int64_t (*softmax_xent_workspace_bytes)(const KernelContext& ctx, int64_t N, int C) = nullptr;
 };
 
 // A filter gradient and the floats of one of its partial sums.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/device_ops.h"
 #include "kernels/images/images.h"
 #include "kernels/softmax_xent/softmax_xent.h"
 
@@ -61,7 +62,8 @@ int64_t Model::memory_bytes(const Network& network, int64_t capacity, ModelUse u
 int64_t Model::workspace_bytes(const Network& network, const KernelContext& kernel, const GradSlices& slices,
                                int64_t capacity) {
   const GradSlices whole = GradSlices::single(capacity);
-  int64_t most = 0;
+  const auto loss_bytes = kernel.device->ops->softmax_xent_workspace_bytes;
+  int64_t most = loss_bytes == nullptr ? 0 : loss_bytes(kernel, capacity, network.classes());
   for (const auto& layer : network.layers()) {
     for (const GradSlices* s : {&slices, &whole}) most = std::max(most, layer->workspace_bytes(kernel, *s));
   }

@@ -314,7 +314,8 @@ absl::Status dropout_bwd(const KernelContext& ctx, const DropoutParams& p, const
 
 absl::Status softmax_xent(const KernelContext& ctx, const SoftmaxXentParams& p, const float* logits,
                           const int32_t* labels, float* loss, float* probabilities, float* grad_logits) {
-  Call call(ctx, 0);
+  auto* const workspace = real_ops(ctx).softmax_xent_workspace_bytes;
+  Call call(ctx, workspace == nullptr ? 0 : workspace(ctx, p.N, p.C));
   const float* const dx = call.in(logits, p.N * p.C);
   const int32_t* const dl = call.in(labels, p.N);
   float* const d_loss = call.out(loss, p.N);
