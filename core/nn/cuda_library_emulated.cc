@@ -9,6 +9,7 @@
 #include "kernels/cuda_device.h"
 #include "kernels/cuda_library.h"
 #include "kernels/device_ops_cuda.h"
+#include "kernels/device_ops_cudnn.h"
 #include "mpi/emu/nccl_emulator.h"
 #include "mpi/nccl_grad_reducer.h"
 
@@ -34,6 +35,7 @@ absl::StatusOr<const CudaLibrary*> open_cuda_library() {
     made.device_id = device_id;
     made.make_device = make_cuda_device;
     made.cuda = &cuda_device_ops();
+    made.cudnn = &cudnn_device_ops();
     made.make_nccl_grad_reducer = reinterpret_cast<void*>(&make_reducer);
     return made;
   }();

@@ -4,6 +4,9 @@
 #include "kernels/cuda_device.h"
 #include "kernels/cuda_library.h"
 #include "kernels/device_ops_cuda.h"
+#if LOCKSTEP_HAVE_CUDNN
+#include "kernels/device_ops_cudnn.h"
+#endif
 #include "mpi/nccl_grad_reducer.h"
 
 const lockstep::CudaLibrary* lockstep_cuda_library() {
@@ -15,6 +18,9 @@ const lockstep::CudaLibrary* lockstep_cuda_library() {
     made.device_id = cuda_device_id;
     made.make_device = make_cuda_device;
     made.cuda = &cuda_device_ops();
+#if LOCKSTEP_HAVE_CUDNN
+    made.cudnn = &cudnn_device_ops();
+#endif
 #if LOCKSTEP_HAVE_NCCL
     made.make_nccl_grad_reducer = reinterpret_cast<void*>(&make_nccl_grad_reducer);
 #endif

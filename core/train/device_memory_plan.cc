@@ -18,6 +18,7 @@ namespace {
 
 constexpr int64_t kGraphAllowance = int64_t{16} << 20;
 constexpr int64_t kNcclAllowance = int64_t{256} << 20;
+constexpr int64_t kCudnnAllowance = int64_t{256} << 20;  // its kernels, loaded as they are used
 
 int64_t workspace_bytes(const Network& network, const TrainConfig& config, int rank, int ranks,
                         const Accelerator& accelerator) {
@@ -46,7 +47,8 @@ absl::StatusOr<DeviceMemoryPlan> plan_device_memory(const Network& network, cons
   plan.input = DeviceInput::memory_bytes({examples, network.input().size(), augmented}) +
                DeviceInference::memory_bytes(network, capacity);
   plan.workspace = workspace_bytes(network, config, rank, ranks, accelerator);
-  plan.libraries = kGraphAllowance + (ranks > 1 ? kNcclAllowance : 0);
+  plan.libraries = kGraphAllowance + (ranks > 1 ? kNcclAllowance : 0) +
+                   (accelerator.backend == Backend::kCudnn ? kCudnnAllowance : 0);
   return plan;
 }
 

@@ -52,3 +52,13 @@ decltype(ref::conv2d_pool_bwd_filter) conv2d_pool_bwd_filter;
 int64_t conv2d_workspace_bytes(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams* pool,
                                const GradSlices& slices);
 }  // namespace lockstep::cuda
+
+namespace lockstep::cudnn {
+decltype(ref::conv2d_fwd) conv2d_fwd;
+decltype(ref::conv2d_bwd_data) conv2d_bwd_data;
+decltype(ref::conv2d_bwd_filter) conv2d_bwd_filter;
+decltype(ref::conv2d_pool_fwd) conv2d_pool_fwd;
+decltype(ref::conv2d_pool_bwd_data) conv2d_pool_bwd_data;
+decltype(ref::conv2d_pool_bwd_filter) conv2d_pool_bwd_filter;
+decltype(cuda::conv2d_workspace_bytes) conv2d_workspace_bytes;
+}  // namespace lockstep::cudnn

@@ -165,6 +165,15 @@ bool all_valid(uintptr_t begin, size_t bytes) {
   return valid;
 }
 
+bool all_written(uintptr_t begin, size_t bytes) {
+  bool written = true;
+  for_words(begin, bytes, [&](size_t word, uint8_t mask) {
+    const int wanted = mask << 4;
+    written = written && (g_arena.state[word] & wanted) == wanted;
+  });
+  return written;
+}
+
 void forget_accesses() { ::madvise(g_arena.cells, (g_next - g_arena.base) / 4 * sizeof(AccessCell), MADV_DONTNEED); }
 
 void* allocate_device(size_t bytes) {

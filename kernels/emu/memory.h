@@ -45,6 +45,7 @@ bool reserve_arena();
 void set_valid(uintptr_t begin, size_t bytes, bool valid);
 void set_written(uintptr_t begin, size_t bytes, bool written);
 bool all_valid(uintptr_t begin, size_t bytes);
+bool all_written(uintptr_t begin, size_t bytes);
 // The accesses remembered for every word; after it, stamps may start again.
 void forget_accesses();
 

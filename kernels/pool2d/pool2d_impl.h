@@ -20,3 +20,8 @@ namespace lockstep::cuda {
 decltype(ref::pool2d_max_fwd) pool2d_max_fwd;
 decltype(ref::pool2d_max_bwd) pool2d_max_bwd;
 }  // namespace lockstep::cuda
+
+namespace lockstep::cudnn {
+decltype(ref::pool2d_max_fwd) pool2d_max_fwd;
+decltype(ref::pool2d_max_bwd) pool2d_max_bwd;
+}  // namespace lockstep::cudnn

@@ -20,3 +20,11 @@ namespace lockstep::cuda {
 decltype(ref::softmax_xent) softmax_xent;
 decltype(ref::softmax) softmax;
 }  // namespace lockstep::cuda
+
+namespace lockstep::cudnn {
+decltype(ref::softmax_xent) softmax_xent;
+decltype(ref::softmax) softmax;
+
+// DeviceOps::softmax_xent_workspace_bytes.
+int64_t softmax_xent_workspace_bytes(const KernelContext& ctx, int64_t N, int C);
+}  // namespace lockstep::cudnn

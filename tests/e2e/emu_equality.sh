@@ -6,9 +6,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/emu_common.sh"
 
 flags=(--train_steps 8 --train_batch_size 19 --log_step_count_steps 1 --learning_rate 0.005 --eval_batch_size 15
        --eval_steps 2 "$@")
+backend=cuda
+for flag in "$@"; do
+  [[ $flag != --backend=* ]] || backend=${flag#--backend=}
+done
 make_small_images
 on_gpu train 1 "${flags[@]}" --output_dir "$work/one"
-expect_log "backend=cuda (emulated"
+expect_log "backend=$backend (emulated"
 expected=$(sha "$work/one")
 for ranks in 2 3 4; do
   on_gpu train "$ranks" "${flags[@]}" --output_dir "$work/ranks$ranks"
@@ -25,6 +29,7 @@ for flag in "${flags[@]}"; do
   case $flag in
     --precision=tf32) tolerance=1e-3 ;;
     --precision=bf16) tolerance=1e-2 ;;
+    --backend=*) ;;
     *) cpu_flags+=("$flag") ;;
   esac
 done

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Our kernels on the emulator, once per thread order, or on a GPU: the programs that link one or the other.
+// Our kernels, and cuDNN's operators, on the emulator, once per thread order, or on a GPU: the programs that link one
+// or the other.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -8,6 +9,9 @@
 
 #include "kernels/cuda_device.h"
 #include "kernels/device_ops_cuda.h"
+#if LOCKSTEP_HAVE_CUDNN
+#include "kernels/device_ops_cudnn.h"
+#endif
 #include "tests/support/backends.h"
 #include "tests/support/staged_device.h"
 
@@ -29,7 +33,22 @@ struct Entered {
   ~Entered() { device->destroy(context.stream); }
 };
 
-std::shared_ptr<void> enter(KernelContext& context, bool tensor_cores, bool bf16) {
+// One arithmetic, in each order that a program can choose.
+struct Arithmetic {
+  std::string name;
+  bool tensor_cores = false, bf16 = false;
+  double factor_rounding = 0;
+  Backend backend = Backend::kCuda;
+};
+
+const DeviceOps& ops_of([[maybe_unused]] Backend backend) {
+#if LOCKSTEP_HAVE_CUDNN
+  if (backend == Backend::kCudnn) return cudnn_device_ops();
+#endif
+  return cuda_device_ops();
+}
+
+std::shared_ptr<void> enter(KernelContext& context, const Arithmetic& a) {
 #if defined(LOCKSTEP_EMULATED)
   constexpr size_t kGuardBytes = 0;
 #else
@@ -38,21 +57,14 @@ std::shared_ptr<void> enter(KernelContext& context, bool tensor_cores, bool bf16
   auto entered = std::make_shared<Entered>();
   entered->device = make_cuda_device(0).value();
   entered->context.device = entered->device.get();
-  entered->context.ops = &cuda_device_ops();
+  entered->context.ops = &ops_of(a.backend);
   entered->context.stream = entered->device->create_stream().value();
-  entered->context.tensor_cores = tensor_cores;
-  entered->context.bf16 = bf16;
+  entered->context.tensor_cores = a.tensor_cores;
+  entered->context.bf16 = a.bf16;
   entered->staged = std::make_unique<StagedDevice>(entered->context, kGuardBytes);
   context.device = &entered->staged->context();
   return entered;
 }
-
-// One arithmetic, in each order that a program can choose.
-struct Arithmetic {
-  std::string name;
-  bool tensor_cores = false, bf16 = false;
-  double factor_rounding = 0;
-};
 
 std::vector<BackendCase> in_each_order(const Arithmetic& a) {
 #if defined(LOCKSTEP_EMULATED)
@@ -62,15 +74,15 @@ std::vector<BackendCase> in_each_order(const Arithmetic& a) {
   for (const auto& [name, order] : orders) {
     const auto enter_in_order = [a, order = order](KernelContext& context) {
       emu::set_thread_order(order);
-      return enter(context, a.tensor_cores, a.bf16);
+      return enter(context, a);
     };
-    cases.push_back({Backend::kCuda, 0, a.name + name, enter_in_order, a.factor_rounding});
+    cases.push_back({a.backend, 0, a.name + name, enter_in_order, a.factor_rounding});
   }
   return cases;
 #else
   if (!cuda_device_count().ok()) return {};
-  const auto enter_it = [a](KernelContext& context) { return enter(context, a.tensor_cores, a.bf16); };
-  return {{Backend::kCuda, 0, a.name, enter_it, a.factor_rounding}};
+  const auto enter_it = [a](KernelContext& context) { return enter(context, a); };
+  return {{a.backend, 0, a.name, enter_it, a.factor_rounding}};
 #endif
 }
 
@@ -87,9 +99,14 @@ TEST(Device, IsThere) {
 }  // namespace
 
 std::vector<BackendCase> backends_under_test() {
+  std::vector<Arithmetic> arithmetics{
+      {"cuda"}, {"cuda_tf32", true, false, kTf32Rounding}, {"cuda_bf16", true, true, kBf16Rounding}};
+#if LOCKSTEP_HAVE_CUDNN
+  arithmetics.push_back({"cudnn", false, false, 0, Backend::kCudnn});
+  arithmetics.push_back({"cudnn_tf32", true, false, kTf32Rounding, Backend::kCudnn});
+#endif
   std::vector<BackendCase> all;
-  for (const Arithmetic& a : {Arithmetic{"cuda"}, Arithmetic{"cuda_tf32", true, false, kTf32Rounding},
-                              Arithmetic{"cuda_bf16", true, true, kBf16Rounding}}) {
+  for (const Arithmetic& a : arithmetics) {
     const std::vector<BackendCase> cases = in_each_order(a);
     all.insert(all.end(), cases.begin(), cases.end());
   }
