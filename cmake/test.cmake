@@ -6,6 +6,10 @@ if(LOCKSTEP_TESTS)
   enable_testing()
 endif()
 
+# The system's Python first: a distribution's packages (NumPy) are for that one.
+find_program(LOCKSTEP_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH)
+find_program(LOCKSTEP_PYTHON python3)
+
 function(lockstep_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LIBS;LABELS;ENVIRONMENT" ${ARGN})
   add_executable(${name} ${arg_SOURCES})

@@ -16,6 +16,8 @@ packages=(
   libhwy-dev libabsl-dev libyaml-cpp-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
   # tests, benchmarks, checks. The two clang tools are of one version everywhere, or they would disagree on formatting.
   libgtest-dev libgmock-dev libbenchmark-dev clang-format-14 clang-tidy-14
+  # the PTX of the CUDA kernels in a simulator (tests/ptx)
+  make python3-numpy
   # data of one end-to-end test; pgrep, with which another finds its ranks
   dataset-fashion-mnist procps
   # checks against TensorFlow and ONNX Runtime, which pip installs into build/venv

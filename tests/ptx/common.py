@@ -2,8 +2,8 @@
 """What the tests of nvcc's PTX share: compiling a .cu file, launching its kernels in the simulator, comparing.
 
 A test file defines functions test_*(sim) and ends with common.main(). Each is run for the PTX of every architecture of
-ARCHS. The simulator is a Python module in the folder that LOCKSTEP_PTXSIM names; without it, without nvcc or NumPy the
-exit code is 77, "skipped". With LOCKSTEP_PTX_STATS=FILE the counts that tests note are appended there as JSON lines.
+ARCHS. The simulator is a Python module in the folder that LOCKSTEP_PTXSIM names; when that is not set, without nvcc or
+NumPy the exit code is 77, "skipped". With LOCKSTEP_PTX_STATS=FILE the counts that tests note are appended there as JSON lines.
 """
 import json
 import os
@@ -33,7 +33,7 @@ sys.path.insert(0, os.environ["LOCKSTEP_PTXSIM"])
 try:
     import ptxsim
 except ImportError as error:
-    skip("no PTX simulator in LOCKSTEP_PTXSIM=%s: %s" % (os.environ["LOCKSTEP_PTXSIM"], error))
+    sys.exit("FAILED: no PTX simulator in LOCKSTEP_PTXSIM=%s: %s" % (os.environ["LOCKSTEP_PTXSIM"], error))
 
 
 def find_nvcc():

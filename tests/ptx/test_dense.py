@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import ctypes
 
-import numpy as np
-
 import common
+from common import np
 
 SOURCE = "kernels/dense/dense_cuda.cu"
 TF32_EPSILON, BF16_EPSILON = 2.0**-10, 2.0**-7  # of the operands; both are rounded

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-import numpy as np
-
 import common
+from common import np
 
 SOURCE = "kernels/images/images_cuda.cu"
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import ctypes
 
-import numpy as np
-
 import common
+from common import np
 
 SOURCE = "kernels/pool2d/pool2d_cuda.cu"
 
