@@ -59,7 +59,9 @@ absl::StatusOr<TrainedModel> load_file(const std::string& path) {
   const std::string yaml = join_path(directory_name(*prefix), kModelYaml);
   if (!file_exists(yaml)) {
     return absl::NotFoundError(fmt::format(
-        "{}: a checkpoint holds weights, not the network, and there is no {} beside it that describes it", path, yaml));
+        "{}: a checkpoint holds weights, not the network, and there is no {} beside it that describes it: copy that of "
+        "the training run there",
+        path, yaml));
   }
   LOCKSTEP_ASSIGN_OR_RETURN(const ModelConfig config, load_model_config(yaml));
   return from_prefix(*prefix, config);

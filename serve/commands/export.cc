@@ -10,6 +10,7 @@
 #include "core/nn/onnx_export.h"
 #include "core/nn/saved_model_export.h"
 #include "core/nn/trained_model.h"
+#include "io/tensor_bundle.h"
 #include "serve/commands/command_line.h"
 #include "serve/commands/commands.h"
 
@@ -26,7 +27,12 @@ struct ExportOptions {
 
 absl::StatusOr<TrainedModel> load(const ExportOptions& options) {
   const std::string& path = options.model_dir.empty() ? options.checkpoint : options.model_dir;
-  if (options.model.empty()) return load_trained_model(path);
+  if (options.model.empty()) {
+    auto model = load_trained_model(path);
+    const bool lacks_network = absl::IsNotFound(model.status()) && bundle_prefix(path).ok();
+    if (!lacks_network) return model;
+    return absl::NotFoundError(fmt::format("{}, or name one with --model", std::string(model.status().message())));
+  }
   LOCKSTEP_ASSIGN_OR_RETURN(const ModelConfig config, load_model_config(options.model));
   return load_trained_model(path, config);
 }

@@ -7,13 +7,35 @@
 #include <set>
 
 #include "tests/support/backends.h"
+#include "tests/support/documented_bytes.h"
+#include "tests/support/fault_file.h"
 #include "tests/support/fill.h"
 #include "tests/support/grad_check.h"
 #include "tests/support/guarded.h"
 #include "tests/support/kernel_case.h"
+#include "tests/support/tmp_dir.h"
 
 namespace lockstep {
 namespace {
+
+TEST(DocumentedBytes, ReadsTheBlockThatIsAskedForWithoutItsComments) {
+  const TmpDir dir;
+  spill(dir.file("a.md"),
+        "text\n```\n00\n```\nmore\n```\n08 ff          the head\n   \"a b\" 0a      0b\n…  gap\n01\n```\n");
+  EXPECT_EQ(documented_bytes(dir.file("a.md"), 1), (std::vector<std::string>{"\x08\xff"
+                                                                             "a b\n",
+                                                                             "\x01"}));
+}
+
+TEST(DocumentedBytes, PiecesMustFillStartAndEndInOrder) {
+  EXPECT_TRUE(holds_in_order("abcdef", {"abcdef"}));
+  EXPECT_TRUE(holds_in_order("abcdef", {"ab", "d", "f"}));
+  EXPECT_TRUE(holds_in_order("abcdef", {"ab", ""}));
+  EXPECT_FALSE(holds_in_order("abcdef", {"abcde"}));
+  EXPECT_FALSE(holds_in_order("abcdef", {"b", "f"}));
+  EXPECT_FALSE(holds_in_order("abcdef", {"a", "e", "d", "f"}));
+  EXPECT_FALSE(holds_in_order("abcdef", {"a", "x", ""}));
+}
 
 TEST(Guarded, NoticesAWriteOnEitherSide) {
 #if defined(__SANITIZE_ADDRESS__)

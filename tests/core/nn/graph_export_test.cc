@@ -14,6 +14,7 @@
 #include "io/proto/saved_model.pb.h"
 #include "io/protobuf_bytes.h"
 #include "io/saved_model.h"
+#include "tests/support/documented_bytes.h"
 #include "tests/support/fault_file.h"
 #include "tests/support/tmp_dir.h"
 
@@ -384,6 +385,32 @@ TEST_F(SavedModelExport, BundleHoldsTheWeightsAndTheStep) {
     EXPECT_TRUE(std::equal(values.begin(), values.end(), model.weights.data() + param.offset)) << param.name;
   }
   EXPECT_THAT(*files->variables->read_int64("global_step"), ElementsAre(kStep));
+}
+
+TEST_F(SavedModelExport, WritesTheDocumentedExample) {
+  Described model(
+      *parse_model_config("image: {height: 1, width: 2}\nclasses: 2\nlayers:\n  - dense: {units: 2}\n", "test"));
+  const std::vector<Param>& params = model.network.params().params();
+  float* kernel = model.weights.data() + params[0].offset;
+  for (int i = 0; i < 4; ++i) kernel[i] = static_cast<float>(i + 1);
+  float* bias = model.weights.data() + params[1].offset;
+  bias[0] = 0.5f;
+  bias[1] = -0.5f;
+  const std::string page = std::string(LOCKSTEP_SOURCE_DIR) + "/docs/formats/saved_model.md";
+  const auto directory = export_saved_model(dir_.file("a"), model.config, model.network, model.weights.data(), 200);
+  ASSERT_TRUE(directory.ok()) << directory.status();
+  const std::string bytes = slurp(*directory + "/saved_model.pb");
+  EXPECT_EQ(bytes.size(), 4137u);
+  const auto documented = documented_bytes(page, 1);
+  EXPECT_THAT(documented, SizeIs(4));
+  EXPECT_TRUE(holds_in_order(bytes, documented));
+
+  const auto frozen =
+      export_saved_model(dir_.file("b"), model.config, model.network, model.weights.data(), 200, {.frozen = true});
+  ASSERT_TRUE(frozen.ok()) << frozen.status();
+  const auto node = documented_bytes(page, 2);
+  EXPECT_THAT(node, SizeIs(1));
+  EXPECT_THAT(slurp(*frozen + "/saved_model.pb"), HasSubstr(node[0]));
 }
 
 TEST_F(SavedModelExport, FrozenModelHasNoVariablesDirectory) {

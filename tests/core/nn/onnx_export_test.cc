@@ -10,6 +10,7 @@
 
 #include "core/nn/init.h"
 #include "io/proto/onnx.pb.h"
+#include "tests/support/documented_bytes.h"
 #include "tests/support/fault_file.h"
 #include "tests/support/tmp_dir.h"
 
@@ -220,6 +221,19 @@ TEST_F(OnnxExport, FileIsWholeOrNotThere) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("cannot write"));
   EXPECT_EQ(slurp(path), good);
   EXPECT_THAT(list_directory(dir.file("new")).value(), ElementsAre("model.onnx"));
+}
+
+TEST_F(OnnxExport, WritesTheDocumentedExample) {
+  const ModelConfig config =
+      *parse_model_config("image: {height: 1, width: 2}\nclasses: 2\nlayers:\n  - dense: {units: 2}\n", "test");
+  const Network network = *Network::build(config);
+  const std::vector<Param>& params = network.params().params();
+  std::vector<float> weights(static_cast<size_t>(network.params().buffer_size()));
+  for (int i = 0; i < 4; ++i) weights[static_cast<size_t>(params[0].offset + i)] = static_cast<float>(i + 1);
+  weights[static_cast<size_t>(params[1].offset)] = 0.5f;
+  weights[static_cast<size_t>(params[1].offset + 1)] = -0.5f;
+  const auto documented = documented_bytes(std::string(LOCKSTEP_SOURCE_DIR) + "/docs/formats/onnx.md", 0);
+  EXPECT_THAT(documented, ElementsAre(*onnx_bytes(config, network, weights.data(), 200)));
 }
 
 TEST_F(OnnxExport, ModelThatNoProtobufHoldsIsRefused) {
