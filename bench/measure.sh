@@ -22,5 +22,4 @@ measure "$bin/io_bench" --benchmark_repetitions=5 --benchmark_min_time=0.2
 # Open MPI refuses to run as root unless both are set; containers are root.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 measure mpirun --oversubscribe -np 2 "$bin/all_reduce_bench"
-sed -i '/^+/d' "$rows"  # the commands, which run prints
 run "$bin/lockstep_bench" report --rows "$rows" --readme README.md

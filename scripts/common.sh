@@ -6,13 +6,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { printf '\n== %s\n' "$*"; }
 
-# Prints a command as it could be typed, then runs it.
+# Prints a command to standard error as it could be typed, then runs it.
 run() {
   local word line=
   for word in "$@"; do
     if [[ $word =~ ^[A-Za-z0-9_./=:,@%^+-]+$ ]]; then line+=" $word"; else line+=" $(printf %q "$word")"; fi
   done
-  printf '+%s\n' "$line"
+  printf '+%s\n' "$line" >&2
   "$@"
 }
 

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Fresh machine to a trained, evaluated model: dependencies, build, records, two ranks of training. Prints each command
-# it runs; fails when the model is worse than it should be. Safe to run again: it starts its own folder anew.
+# Fresh machine to a trained, exported, predicting model: dependencies, build, records, two ranks of training, the
+# tutorial's prediction. Prints each command it runs; fails when the model is worse than it should be. Safe to run again:
+# it starts its own folder anew.
 #   scripts/quickstart.sh [OUTPUT_DIR]     default out/quickstart
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 readonly wanted_accuracy=0.990
+readonly wanted_classes="7 2 1 0 4 1 4 9 5 9"  # of the first ten test images
 readonly out=${1:-out/quickstart}
 readonly bin=build/release/bin
 
@@ -31,6 +33,10 @@ run mpirun -np 2 --oversubscribe --bind-to none "$bin/mnist_train" --config conf
   --data_dir "$out/records" --output_dir "$out/run"
 
 field() { sed -nE "s/.*\"$1\": *\"?([^\",}]*)\"?.*/\1/p" "$out/run/run.json" | head -n 1; }
+failed() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
 accuracy=$(field accuracy)
 
 say "Result"
@@ -40,8 +46,16 @@ training        $(printf %.0f "$(field train_seconds)") s, $(printf %.0f "$(fiel
 weights sha256  $(field weights_sha256)
 outputs         $out/run: checkpoints, run.json, TensorBoard events (tensorboard --logdir $out/run)
 END
-if ! awk -v got="$accuracy" -v want="$wanted_accuracy" 'BEGIN { exit !(got >= want) }'; then
-  echo "FAILED: the accuracy is below $wanted_accuracy" >&2
-  exit 1
-fi
+awk -v got="$accuracy" -v want="$wanted_accuracy" 'BEGIN { exit !(got >= want) }' ||
+  failed "the accuracy is below $wanted_accuracy"
+
+say "Export: the training ended with a SavedModel; an ONNX file beside it"
+ls -d "$out"/run/export/Servo/*
+run "$bin/lockstep" export --model_dir "$out/run" --directory "$out/run/export/model.onnx" --format onnx
+
+say "Prediction: the first ten test images"
+run "$bin/lockstep" request create --data_dir "$out/records" -n 10 --output "$out/request.json"
+run "$bin/lockstep" predict --model_dir "$out/run" --json-instances "$out/request.json" | tee "$out/predict.txt"
+classes=$(tail -n +2 "$out/predict.txt" | cut -d ' ' -f 1 | paste -s -d ' ')
+[[ $classes == "$wanted_classes" ]] || failed "predicted $classes, wanted $wanted_classes"
 echo "OK"

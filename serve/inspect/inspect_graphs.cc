@@ -94,7 +94,8 @@ void check_count(const std::string& name, std::span<const int64_t> shape, const 
                                       shape_text(shape), stats.count()));
 }
 
-// Constants that hold weights: floats of at least one dimension.
+// Constants that hold weights: floats of at least one dimension. One number that stands for all is a filling, not
+// shown.
 void add_constants(const proto::GraphDef& graph, InspectReport& report) {
   InspectTable table{"constants", kTensorColumns, {}};
   for (const proto::NodeDef& node : graph.node()) {
@@ -102,13 +103,13 @@ void add_constants(const proto::GraphDef& graph, InspectReport& report) {
     if (node.op() != "Const" || value == node.attr().end()) continue;
     const proto::TensorProto& tensor = value->second.tensor();
     if (tensor.dtype() != proto::DT_FLOAT || tensor.tensor_shape().dim_size() == 0) continue;
+    if (tensor.tensor_content().empty() && tensor.float_val_size() <= 1) continue;
     ValueStats stats(TensorDtype::kFloat32);
     stats.add(tensor.tensor_content());
     stats.add(bytes_of(tensor.float_val()));
     std::vector<int64_t> shape;
     for (const auto& dim : tensor.tensor_shape().dim()) shape.push_back(dim.size());
-    // One number in float_val stands for all of them.
-    if (tensor.float_val_size() != 1) check_count(node.name(), shape, stats, report);
+    check_count(node.name(), shape, stats, report);
     table.rows.push_back(tensor_row(node.name(), "float32", shape_of(tensor.tensor_shape()), stats));
   }
   report.tables.push_back(std::move(table));
