@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# From a trained run to the tutorial's table: request create, predict, pictures, inspect. Python, where there is one,
+# From a trained run to the tutorial's table: export, request create, predict, pictures, inspect. Python, where there is one,
 # makes the same files and the same table on its own.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -21,8 +21,19 @@ expect_equal "$wanted" "$(classes <table)" "classes"
 lockstep records create --source "$SOURCE_DIR/data/mnist" --directory records >/dev/null
 lockstep request create --data_dir records -n 10 --output from_records.json
 cmp request.json from_records.json || fail "records give another request than the IDX files"
+expect_equal 7 "$(lockstep predict --model_dir run --image "$SOURCE_DIR/docs/images/seven.png" | classes)" "README's picture"
+
+# The run ended with a SavedModel; an ONNX file beside it.
+export_directory=$(echo run/export/Servo/*)
+[[ $export_directory =~ /[0-9]+$ ]] || fail "expected one export, found $export_directory"
+lockstep export --model_dir run --directory run/model.onnx --format onnx
 lockstep inspect run >inspected
-grep -q 'checkpoint.* verified' inspected || fail "no checkpoint was verified in the run"
+for what in 'model.ckpt-1000.index .* verified' "${export_directory#run/} .*SavedModel .* verified" 'model.onnx .*ONNX'; do
+  grep -q "^$what" inspected || fail "inspect does not tell of: $what"
+done
+printf 'x' | dd of="$export_directory/variables/variables.data-00000-of-00001" bs=1 seek=1000 conv=notrunc status=none
+if "$LOCKSTEP" inspect run >inspected 2>/dev/null; then fail "a damaged export passes for sound"; fi
+grep -q "^${export_directory#run/} .*DAMAGED" inspected || fail "inspect does not tell of the damaged export"
 
 if ! command -v python3 >/dev/null; then
   echo "no python3: its table was not compared"
