@@ -11,6 +11,8 @@ set(LOCKSTEP_NCCL AUTO CACHE STRING "Training on several GPUs, with NCCL: AUTO (
 set_property(CACHE LOCKSTEP_NCCL PROPERTY STRINGS AUTO ON OFF)
 set(LOCKSTEP_SANITIZE "" CACHE STRING "Sanitizers, comma separated: address,undefined or thread")
 
+option(LOCKSTEP_FUZZ "Build the fuzz targets of tests/fuzz instead of the tests (clang; preset fuzz)" OFF)
+
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)

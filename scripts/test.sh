@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Fresh machine to a passed test suite: dependencies, formatting, release build with warnings as errors and every test
 # that needs no GPU, checks against TensorFlow and ONNX Runtime from PyPI (skipped where that is out of reach, unless
-# LOCKSTEP_REQUIRE_INTEROP=1), unit tests under ASan+UBSan and under TSan. Goes on after a failure where it can; the last
-# line is "N passed, N failed". Output of each stage stays in build/test-logs/. scripts/tidy.sh runs clang-tidy, which
-# would not fit into the half hour of this.
+# LOCKSTEP_REQUIRE_INTEROP=1), unit tests under ASan+UBSan and under TSan, a short run of each fuzz target. Goes on after
+# a failure where it can; the last line is "N passed, N failed". Output of each stage stays in build/test-logs/.
+# scripts/tidy.sh runs clang-tidy, which would not fit into the half hour of this.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 readonly logs=build/test-logs
@@ -58,6 +58,8 @@ release_suite() {
 }
 sanitizer_suite() { stage "build $1" build "$1" && stage "unit tests $1" run_tests "$1"; }
 
+fuzz_suite() { stage "build fuzz" build fuzz && stage "fuzz targets" run_tests fuzz; }
+
 our_sources() { find core kernels io mpi serve bench tests -regextype egrep -regex '.*\.(h|cc|cu|cuh)' | sort; }
 format_check() { our_sources | run xargs -r clang-format-14 --dry-run -Werror; }
 
@@ -67,6 +69,7 @@ main() {
   release_suite || true
   sanitizer_suite asan || true
   sanitizer_suite tsan || true
+  fuzz_suite || true
 
   say "Summary ($((SECONDS / 60)) min $((SECONDS % 60)) s)"
   printf '%s\n' "${summary[@]}"

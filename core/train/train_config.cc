@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "core/base/file.h"
@@ -168,6 +169,25 @@ std::vector<std::string> option_names() {
   return names;
 }
 
+// Single quotes, in which only the quote itself is special; double ones for text with control characters, of which the
+// single ones would make spaces.
+std::string quoted(const std::string& text) {
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  std::string out;
+  if (std::none_of(text.begin(), text.end(), is_control)) {
+    for (const char c : text) out += c == '\'' ? std::string("''") : std::string(1, c);
+    return "'" + out + "'";
+  }
+  for (const char c : text) {
+    if (is_control(c)) {
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    } else {
+      out += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+    }
+  }
+  return "\"" + out + "\"";
+}
+
 }  // namespace
 
 const std::vector<TrainOption>& train_options() {
@@ -218,9 +238,7 @@ std::string to_yaml(const TrainConfig& config) {
       out += fmt::format("{}: {}\n", option.name, text);
       continue;
     }
-    std::string quoted;  // YAML's single quotes: only the quote itself is special
-    for (const char c : text) quoted += c == '\'' ? std::string("''") : std::string(1, c);
-    out += fmt::format("{}: '{}'\n", option.name, quoted);
+    out += fmt::format("{}: {}\n", option.name, quoted(text));
   }
   return out;
 }

@@ -107,6 +107,17 @@ TEST(TrainConfigFile, MistakesNameLineAndNearestKey) {
   EXPECT_THAT(yaml_error("seed: [1]\n"), HasSubstr("c.yaml:1: seed must be one value"));
 }
 
+TEST(TrainConfigFile, AnyPathReadsBackTheSame) {
+  for (const std::string path :
+       {"it's: a # path", "two\nlines", "a\ttab, \"quotes\" and \\", "\x7f\f\r\x01", "Bücher"}) {
+    TrainConfig config;
+    config.data_dir = path;
+    TrainConfig again;
+    ASSERT_TRUE(apply_yaml(to_yaml(config), "again", &again).ok()) << to_yaml(config);
+    EXPECT_EQ(again.data_dir, path);
+  }
+}
+
 TEST(TrainConfigFile, WrittenOutItReadsBackTheSame) {
   TrainConfig config;
   config.data_dir = "it's: a # path";
