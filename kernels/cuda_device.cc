@@ -94,6 +94,17 @@ class CudaDevice final : public Device {
     return true;
   }
 
+  absl::StatusOr<DeviceEvent> create_timed_event() override {
+    cudaEvent_t event = nullptr;
+    LOCKSTEP_CUDA_RETURN_IF_ERROR(cudaEventCreateWithFlags(&event, cudaEventDefault));
+    return DeviceEvent{event};
+  }
+  absl::StatusOr<double> seconds_between(DeviceEvent begin, DeviceEvent end) override {
+    float milliseconds = 0;
+    LOCKSTEP_CUDA_RETURN_IF_ERROR(cudaEventElapsedTime(&milliseconds, native(begin), native(end)));
+    return milliseconds * 1e-3;
+  }
+
   // Other threads (the checkpoint writer) may call CUDA meanwhile.
   absl::Status begin_capture(DeviceStream stream) override {
     return cuda_status(cudaStreamBeginCapture(native(stream), cudaStreamCaptureModeThreadLocal),

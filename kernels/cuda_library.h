@@ -8,6 +8,7 @@
 
 #include "core/base/device.h"
 #include "core/base/status.h"
+#include "kernels/ceiling/ceiling.h"
 #include "kernels/device_ops.h"
 
 namespace lockstep {
@@ -16,7 +17,7 @@ namespace lockstep {
 struct CudaLibrary {
   // Raised with every change of this struct, of DeviceOps, Device or what a factory takes: program and library are
   // built from one tree.
-  static constexpr int kAbiVersion = 2;
+  static constexpr int kAbiVersion = 3;
   int abi_version = kAbiVersion;
 
   // "CUDA 13.0, NCCL 2.28.3, sm_80 sm_90", or "emulated".
@@ -30,6 +31,9 @@ struct CudaLibrary {
 
   const DeviceOps* cuda = nullptr;
   const DeviceOps* cudnn = nullptr;  // null: built without cuDNN
+  decltype(cuda::run_ceiling)* run_ceiling = nullptr;
+  // The emulator's device keeps no time worth showing.
+  bool emulated = false;
   // A MakeNcclGradReducer* (mpi/nccl_grad_reducer.h), or null: built without NCCL.
   void* make_nccl_grad_reducer = nullptr;
 };

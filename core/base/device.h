@@ -68,6 +68,10 @@ class Device {
   virtual absl::Status wait(DeviceStream stream, DeviceEvent event) = 0;
   // Whether the event has happened. Never blocks.
   virtual absl::StatusOr<bool> happened(DeviceEvent event) = 0;
+  // An event that knows when it happened, by the device's clock; costs a little more.
+  virtual absl::StatusOr<DeviceEvent> create_timed_event() = 0;
+  // Between two timed events that have happened.
+  virtual absl::StatusOr<double> seconds_between(DeviceEvent begin, DeviceEvent end) = 0;
 
   // Between the two, what is enqueued on `stream`, and on streams that wait for its events, is recorded instead of run.
   virtual absl::Status begin_capture(DeviceStream stream) = 0;

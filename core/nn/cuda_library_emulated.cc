@@ -36,6 +36,8 @@ absl::StatusOr<const CudaLibrary*> open_cuda_library() {
     made.make_device = make_cuda_device;
     made.cuda = &cuda_device_ops();
     made.cudnn = &cudnn_device_ops();
+    made.run_ceiling = cuda::run_ceiling;
+    made.emulated = true;
     made.make_nccl_grad_reducer = reinterpret_cast<void*>(&make_reducer);
     return made;
   }();

@@ -21,6 +21,7 @@ const lockstep::CudaLibrary* lockstep_cuda_library() {
 #if LOCKSTEP_HAVE_CUDNN
     made.cudnn = &cudnn_device_ops();
 #endif
+    made.run_ceiling = cuda::run_ceiling;
 #if LOCKSTEP_HAVE_NCCL
     made.make_nccl_grad_reducer = reinterpret_cast<void*>(&make_nccl_grad_reducer);
 #endif

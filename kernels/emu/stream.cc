@@ -221,9 +221,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
   return cudaSuccess;
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   const RuntimeLock lock(runtime_lock());
   *event = new CUevent_st;
+  (*event)->timed = (flags & cudaEventDisableTiming) == 0;
   runtime().events.insert(*event);
   return cudaSuccess;
 }
@@ -275,6 +276,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
   const RuntimeLock lock(runtime_lock());
   for (const cudaEvent_t event : {start, end}) {
     if (!runtime().events.contains(event) || event->mark == nullptr) return bad_handle("an event");
+    if (!event->timed) return error(cudaErrorInvalidResourceHandle, "an event without a time (cudaEventDisableTiming)");
     if (!event->mark->done) return cudaErrorNotReady;
   }
   *milliseconds = std::chrono::duration<float, std::milli>(end->mark->time - start->mark->time).count();

@@ -49,6 +49,7 @@ struct CUstream_st {
   std::vector<int> nodes;  // of the capture: what the next node comes after
 };
 struct CUevent_st {
+  bool timed = true;
   std::shared_ptr<lockstep::emu::Mark> mark;  // of the last record; null: never recorded, which counts as done
 };
 

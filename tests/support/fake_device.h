@@ -48,6 +48,9 @@ class FakeDevice : public Device {
   absl::Status record(DeviceEvent event, DeviceStream stream) override;
   absl::Status wait(DeviceStream stream, DeviceEvent event) override;
   absl::StatusOr<bool> happened(DeviceEvent event) override;
+  // It keeps no time.
+  absl::StatusOr<DeviceEvent> create_timed_event() override { return no_clock(); }
+  absl::StatusOr<double> seconds_between(DeviceEvent, DeviceEvent) override { return no_clock(); }
   absl::Status begin_capture(DeviceStream stream) override;
   absl::StatusOr<DeviceGraph> end_capture(DeviceStream stream) override;
   void destroy(DeviceGraph graph) override;
@@ -62,6 +65,8 @@ class FakeDevice : public Device {
   int64_t allocated_bytes() const;
 
  private:
+  static absl::Status no_clock() { return absl::UnimplementedError("the fake device keeps no time"); }
+
   struct Node;
   struct Capture;
   struct Stream;

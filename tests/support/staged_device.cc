@@ -36,6 +36,8 @@ class HostDevice final : public Device {
   absl::Status record(DeviceEvent, DeviceStream) override { return unused(); }
   absl::Status wait(DeviceStream, DeviceEvent) override { return unused(); }
   absl::StatusOr<bool> happened(DeviceEvent) override { return unused(); }
+  absl::StatusOr<DeviceEvent> create_timed_event() override { return unused(); }
+  absl::StatusOr<double> seconds_between(DeviceEvent, DeviceEvent) override { return unused(); }
   absl::Status begin_capture(DeviceStream) override { return unused(); }
   absl::StatusOr<DeviceGraph> end_capture(DeviceStream) override { return unused(); }
   void destroy(DeviceGraph) override {}
