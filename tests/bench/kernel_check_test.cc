@@ -21,18 +21,20 @@ TEST(CheckSameBits, NamesTheFirstElementThatDiffers) {
   EXPECT_THAT(std::string(check_same_bits(expected, last_bit).message()), HasSubstr("element 1:"));
 }
 
-TEST(CheckAgainstReference, FindsWhatIsNotTheSameAndNan) {
-  float simd_value = 2;
-  const auto kernel = [&](const KernelContext& ctx, float* out) {
-    out[0] = 1000;
-    out[1] = ctx.backend == Backend::kRef ? 2.0f : simd_value;
-    return absl::OkStatus();
-  };
-  EXPECT_TRUE(check_against_reference(2, kernel).ok());
-  simd_value = 3;
-  EXPECT_THAT(std::string(check_against_reference(2, kernel).message()), HasSubstr("element 1:"));
-  simd_value = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_FALSE(check_against_reference(2, kernel).ok());
+TEST(CheckClose, FindsWhatIsFurtherOffThanTheTolerance) {
+  const std::vector<float> expected = {1000, 2};
+  EXPECT_TRUE(check_close(expected, expected, 0).ok());
+  EXPECT_TRUE(check_close(expected, std::vector<float>{1000, 2.05f}, 1e-4f).ok());
+  EXPECT_THAT(std::string(check_close(expected, std::vector<float>{1000, 3}, 1e-4f).message()),
+              HasSubstr("element 1:"));
+}
+
+TEST(CheckClose, NanIsNeverClose) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> finite = {1, 2}, nan = {1, kNan};
+  EXPECT_FALSE(check_close(finite, nan, 1).ok());
+  EXPECT_FALSE(check_close(nan, finite, 1).ok());
+  EXPECT_FALSE(check_close(nan, nan, 1).ok());
 }
 
 }  // namespace

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operators that benchmarks time, at the sizes they time them at: one list for the CPU and for GPUs.
+//
+// Operations are counted as direct computation; bytes are what must move at least: every operand once.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/base/status.h"
+#include "kernels/backend.h"
+
+namespace lockstep {
+
+// Where the operands of one call lie: all on the host, or all on a GPU.
+struct Operands {
+  std::vector<float*> floats;
+  int32_t* labels = nullptr;
+  uint8_t* bytes = nullptr;  // arg-max
+  float* out = nullptr;      // zeros before the first call
+};
+
+// One operator at one size, with the values of its operands before the first call (some operators change them).
+struct KernelWork {
+  std::vector<std::vector<float>> floats;
+  std::vector<int32_t> labels;
+  std::vector<uint8_t> bytes;
+  int64_t out_size = 0;  // floats
+  double flops = 0, moved_bytes = 0;
+  std::function<absl::Status(const KernelContext&, const Operands&)> run;
+  // Bytes of workspace that it needs on a GPU, by the context's operators; null: none.
+  std::function<int64_t(const KernelContext&)> workspace_bytes;
+};
+
+struct TimedKernel {
+  std::string op, shape;
+  int64_t N = 0;          // examples
+  int64_t checked = 2;    // of which so many are compared with the slow reference
+  bool products = false;  // convolutions and dense layers: tensor cores may compute them
+  bool in_cudnn = false;
+  std::function<KernelWork(int64_t N)> make;  // the same operator for another number of examples
+};
+
+// The layers of the reference network (configs/models/mnist_cnn.yaml) at this batch, loss and Adam included.
+std::vector<TimedKernel> reference_kernels(int64_t batch);
+// A few layers that are larger.
+std::vector<TimedKernel> large_kernels();
+// Every operator, small enough for an emulated GPU; sizes are odd where they may be.
+std::vector<TimedKernel> tiny_kernels();
+
+// A copy of a work's operands on the host.
+class HostOperands {
+ public:
+  explicit HostOperands(const KernelWork& work);
+  Operands operands();
+  const std::vector<float>& out() const { return out_; }
+
+ private:
+  std::vector<std::vector<float>> floats_;
+  std::vector<int32_t> labels_;
+  std::vector<uint8_t> bytes_;
+  std::vector<float> out_;
+};
+
+}  // namespace lockstep
