@@ -58,7 +58,7 @@ Line cells(const BenchRow& row) {
           row.shape,
           fmt::format("{}", row.ranks),
           fmt::format("{}", row.threads),
-          format_time(row.median_s),
+          row.failure.empty() ? format_time(row.median_s) : "FAILED",
           row.spread == 0 ? "" : fmt::format("{:.1f} %", row.spread * 100),
           format_optional(row.images_per_s, "{:.0f}"),
           format_optional(row.gflops, "{:.1f}"),
@@ -92,6 +92,12 @@ void BenchRow::set_time(const Summary& seconds) {
   spread = seconds.spread;
 }
 
+void BenchRow::fail(std::string why) {
+  median_s = spread = 0;
+  images_per_s = gflops = gbytes_per_s = percent_of_peak = ratio = std::nullopt;
+  failure = std::move(why);
+}
+
 std::string to_json(const BenchRow& row) {
   json object = {{"bench", row.bench},   {"name", row.name},     {"backend", row.backend}, {"shape", row.shape},
                  {"dtype", row.dtype},   {"ranks", row.ranks},   {"threads", row.threads}, {"median_s", row.median_s},
@@ -101,6 +107,7 @@ std::string to_json(const BenchRow& row) {
   put(&object, "gbytes_per_s", row.gbytes_per_s);
   put(&object, "percent_of_peak", row.percent_of_peak);
   put(&object, "ratio", row.ratio);
+  if (!row.failure.empty()) object["failure"] = row.failure;
   return object.dump();
 }
 
@@ -128,6 +135,9 @@ absl::StatusOr<BenchRow> parse_bench_row(std::string_view text) {
   row.gbytes_per_s = get(object, "gbytes_per_s");
   row.percent_of_peak = get(object, "percent_of_peak");
   row.ratio = get(object, "ratio");
+  if (const auto failure = object.find("failure"); failure != object.end() && failure->is_string()) {
+    row.failure = *failure;
+  }
   return row;
 }
 
@@ -152,6 +162,15 @@ std::string to_text(std::span<const BenchRow> rows) {
     text += out.substr(0, out.find_last_not_of(' ') + 1) + "\n";
   }
   return text;
+}
+
+absl::Status failures_of(std::span<const BenchRow> rows) {
+  std::string failures;
+  for (const BenchRow& row : rows) {
+    if (row.failure.empty()) continue;
+    failures += fmt::format("\nFAILED {} {} {}: {}", row.name, row.backend, row.shape, row.failure);
+  }
+  return failures.empty() ? absl::OkStatus() : absl::DataLossError("results are wrong" + failures);
 }
 
 void print_rows(std::span<const BenchRow> rows, bool json) {

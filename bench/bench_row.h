@@ -40,11 +40,15 @@ struct BenchRow {
   double spread = 0;    // see Summary
   std::optional<double> images_per_s, gflops, gbytes_per_s, percent_of_peak;
   std::optional<double> ratio;  // ours / theirs, above 1 when ours is faster
+  // Why the result that was timed is wrong; then tables say FAILED, and nothing of how fast. Empty: it was right.
+  std::string failure;
 
   // A row with commit, cpu and cores of here and now.
   static BenchRow here(std::string bench, std::string name);
   // Takes median and spread from seconds per step.
   void set_time(const Summary& seconds);
+  // Forgets how fast it was.
+  void fail(std::string why);
 };
 
 std::string to_json(const BenchRow& row);
@@ -52,6 +56,9 @@ absl::StatusOr<BenchRow> parse_bench_row(std::string_view json);
 
 // Aligned columns under a head line; columns that no row fills are left out. Ends with a newline.
 std::string to_text(std::span<const BenchRow> rows);
+
+// An error that names the failed rows; OK where there are none.
+absl::Status failures_of(std::span<const BenchRow> rows);
 
 // The `--json` switch of every benchmark: lines of JSON, or one table, on stdout.
 void print_rows(std::span<const BenchRow> rows, bool json);

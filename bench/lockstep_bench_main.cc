@@ -16,6 +16,9 @@ int main(int argc, char** argv) {
   absl::Status status;
   lockstep::add_peak_command(&app, &status);
   lockstep::add_train_command(&app, &status);
+  lockstep::add_gpu_peak_command(&app, &status);
+  lockstep::add_gpu_kernels_command(&app, &status);
+  lockstep::add_gpu_all_reduce_command(&app, &status);
   lockstep::add_report_command(&app, &status);
   try {
     app.parse(argc, argv);

@@ -22,4 +22,16 @@ measure "$bin/io_bench" --benchmark_repetitions=5 --benchmark_min_time=0.2
 # Open MPI refuses to run as root unless both are set; containers are root.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 measure mpirun --oversubscribe -np 2 "$bin/all_reduce_bench"
+if nvidia-smi -L >build/gpus 2>&1; then  # a line a GPU
+  run cmake --build --preset release --target lockstep_cuda
+  measure "$bin/lockstep_bench" gpu_kernels
+  for precision in fp32 tf32 bf16; do
+    measure "$bin/lockstep_bench" train --device=cuda --precision="$precision" --train_batch_size 100 256 1024 4096 8192
+  done
+  measure "$bin/lockstep_bench" train --device=cuda --backend=cudnn --train_batch_size 100 256 1024 4096 8192
+  sed -i '/"bench":"gpu peak"/d' "$rows"
+  measure "$bin/lockstep_bench" gpu_peak
+  measure mpirun --oversubscribe -np "$(wc -l <build/gpus)" "$bin/lockstep_bench" gpu_all_reduce
+fi
+sed -i '/^not run: /d' "$rows"
 run "$bin/lockstep_bench" report --rows "$rows" --readme README.md

@@ -18,19 +18,23 @@ std::string number(const std::optional<double>& value, int digits, const char* u
   return value ? fmt::format("{:.{}f}{}", *value, digits, unit) : "";
 }
 
+std::string median_of(const BenchRow& row) {
+  if (!row.failure.empty()) return "FAILED";
+  return row.median_s > 0 ? fmt::format("{:.3f} ms", row.median_s * 1e3) : "";
+}
+
 std::vector<Column> columns() {
-  return {
-      {"what", [](const BenchRow& r) { return r.name; }},
-      {"backend", [](const BenchRow& r) { return r.backend; }},
-      {"shape", [](const BenchRow& r) { return r.shape; }},
-      {"ranks × threads", [](const BenchRow& r) { return fmt::format("{} × {}", r.ranks, r.threads); }},
-      {"median", [](const BenchRow& r) { return r.median_s > 0 ? fmt::format("{:.3f} ms", r.median_s * 1e3) : ""; }},
-      {"spread", [](const BenchRow& r) { return r.spread > 0 ? fmt::format("{:.1f} %", r.spread * 100) : ""; }},
-      {"images/s", [](const BenchRow& r) { return number(r.images_per_s, 0); }},
-      {"GFLOP/s", [](const BenchRow& r) { return number(r.gflops, 1); }},
-      {"GB/s", [](const BenchRow& r) { return number(r.gbytes_per_s, 2); }},
-      {"of peak", [](const BenchRow& r) { return number(r.percent_of_peak, 1, " %"); }},
-      {"Lockstep is", [](const BenchRow& r) { return number(r.ratio, 2, " × as fast"); }}};
+  return {{"what", [](const BenchRow& r) { return r.name; }},
+          {"backend", [](const BenchRow& r) { return r.backend; }},
+          {"shape", [](const BenchRow& r) { return r.shape; }},
+          {"ranks × threads", [](const BenchRow& r) { return fmt::format("{} × {}", r.ranks, r.threads); }},
+          {"median", median_of},
+          {"spread", [](const BenchRow& r) { return r.spread > 0 ? fmt::format("{:.1f} %", r.spread * 100) : ""; }},
+          {"images/s", [](const BenchRow& r) { return number(r.images_per_s, 0); }},
+          {"GFLOP/s", [](const BenchRow& r) { return number(r.gflops, 1); }},
+          {"GB/s", [](const BenchRow& r) { return number(r.gbytes_per_s, 2); }},
+          {"of peak", [](const BenchRow& r) { return number(r.percent_of_peak, 1, " %"); }},
+          {"Lockstep is", [](const BenchRow& r) { return number(r.ratio, 2, " × as fast"); }}};
 }
 
 std::string title(const std::string& bench) {
@@ -38,6 +42,9 @@ std::string title(const std::string& bench) {
   if (bench == "train") return "Training step (forward, backward, Adam; dropout on)";
   if (bench == "train phase") return "Where the step's time goes";
   if (bench == "kernel") return "Operators";
+  if (bench == "gpu peak") return "What the GPU can do";
+  if (bench == "gpu kernel") return "Operators on the GPU, ours and cuDNN's";
+  if (bench == "gpu all-reduce") return "Reduction of gradients between GPUs (GB/s: bus bandwidth)";
   if (bench == "io") return "Reading and writing (one thread)";
   if (bench == "all-reduce") return "Exchange of gradients and weights between ranks (GB/s of gradient)";
   return bench;

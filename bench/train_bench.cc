@@ -81,6 +81,11 @@ void TrainBench::make_batches() {
 }
 
 absl::Status TrainBench::run(int64_t steps) {
+  LOCKSTEP_RETURN_IF_ERROR(run_steps(steps));
+  return check_trained();
+}
+
+absl::Status TrainBench::run_steps(int64_t steps) {
   for (int64_t i = 0; i < steps; ++i) {
     Batch& batch = batches_[static_cast<size_t>(step_->next_step() % kBatches)];
     batch.step = step_->next_step();
@@ -91,6 +96,10 @@ absl::Status TrainBench::run(int64_t steps) {
       LOCKSTEP_ASSIGN_OR_RETURN(first_loss_, step_->global_loss());
     }
   }
+  return absl::OkStatus();
+}
+
+absl::Status TrainBench::check_trained() {
   LOCKSTEP_ASSIGN_OR_RETURN(const double loss, step_->global_loss());
   if (loss < first_loss_) return absl::OkStatus();
   return absl::InternalError(
@@ -141,6 +150,7 @@ BenchRow TrainBench::row(const std::string& bench, const std::string& name, cons
   row.shape = fmt::format("batch {}", config_.train_batch_size);
   row.ranks = communicator_.size();
   row.threads = pool_.threads();
+  if (!keeps_time()) return row;
   row.set_time(summarize(seconds));
   if (flops > 0) {
     row.gflops = flops / row.median_s * 1e-9;
@@ -151,7 +161,7 @@ BenchRow TrainBench::row(const std::string& bench, const std::string& name, cons
 
 BenchRow TrainBench::step_row(const FmaPeak& peak) const {
   BenchRow step = row("train", "Lockstep", step_seconds_, flops_per_step(), peak);
-  step.images_per_s = static_cast<double>(config_.train_batch_size) / step.median_s;
+  if (keeps_time()) step.images_per_s = static_cast<double>(config_.train_batch_size) / step.median_s;
   return step;
 }
 

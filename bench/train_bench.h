@@ -32,13 +32,19 @@ class TrainBench {
   // Collective. Of `config`, what a step depends on matters: model, train_batch_size, threads, seed, grad_slices, …
   static absl::StatusOr<std::unique_ptr<TrainBench>> create(Communicator& communicator, const TrainConfig& config);
 
-  // Collective: `steps` training steps, each measured. An error when the loss has not fallen since the first step.
+  // Collective: `steps` training steps, each measured.
+  absl::Status run_steps(int64_t steps);
+  // Collective. An error when the loss has not fallen since the first step.
+  absl::Status check_trained();
+  // Both.
   absl::Status run(int64_t steps);
   // Forgets what was measured so far (warm-up).
   void discard();
 
   // Then a step's time is the host's, which keeps one step ahead of the GPU: right in the median of many.
   bool on_gpu() const { return accelerator_ != nullptr; }
+  // Whether times mean anything: not on an emulated GPU, whose rows have none.
+  bool keeps_time() const { return !on_gpu() || !accelerator_->library->emulated; }
 
   // Floating-point operations of one step over all ranks, counted as direct convolution.
   double flops_per_step() const;

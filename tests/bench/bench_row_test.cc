@@ -43,6 +43,21 @@ TEST(BenchRow, SurvivesJson) {
   EXPECT_FALSE(back->gbytes_per_s.has_value());
 }
 
+TEST(BenchRow, FailedOneSaysNothingOfHowFast) {
+  BenchRow row = example();
+  row.fail("element 3 is wrong");
+  const std::vector<BenchRow> rows = {example(), row};
+  EXPECT_THAT(to_text(rows), HasSubstr("FAILED"));
+  EXPECT_THAT(to_text({&rows[1], 1}), Not(HasSubstr("images/s")));
+  const absl::StatusOr<BenchRow> back = parse_bench_row(to_json(row));
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->failure, "element 3 is wrong");
+  EXPECT_EQ(back->median_s, 0);
+  EXPECT_FALSE(back->images_per_s.has_value());
+  EXPECT_TRUE(failures_of({rows.data(), 1}).ok());
+  EXPECT_THAT(std::string(failures_of(rows).message()), HasSubstr("Lockstep simd AVX2 batch 100: element 3 is wrong"));
+}
+
 TEST(BenchRow, NamesMachineAndCommit) {
   const BenchRow row = example();
   EXPECT_FALSE(row.commit.empty());

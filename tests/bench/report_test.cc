@@ -26,6 +26,12 @@ TEST(Report, WantsBothMarkersOnceAndInOrder) {
   }
 }
 
+TEST(Report, SaysWhichRowsFailed) {
+  BenchRow row = BenchRow::here("gpu kernel", "conv2d_fwd");
+  row.fail("wrong");
+  EXPECT_THAT(to_markdown({&row, 1}), HasSubstr("| conv2d_fwd | 1 × 1 | FAILED |"));
+}
+
 TEST(Report, MakesOneTablePerKindOfRow) {
   BenchRow train = BenchRow::here("train", "Lockstep"), peak = BenchRow::here("peak", "fused multiply-add");
   train.images_per_s = 4000.4;

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// The benchmarks of GPU kernels on the emulated GPU: right results get rows without times, wrong ones rows that failed.
+#include "bench/gpu_kernels.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "bench/gpu_peak.h"
+#include "kernels/dropout/dropout.h"
+
+namespace lockstep {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::Field;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+class GpuBench : public ::testing::Test {
+ protected:
+  std::vector<BenchRow> measure(const TimedKernel& kernel) {
+    return measure_gpu_kernel(*session_, pool_, {}, kernel, 1).value();
+  }
+
+  std::unique_ptr<GpuSession> session_ = GpuSession::open().value();
+  ThreadPool pool_{2};
+};
+
+// Copies its input; on a GPU, with one element changed.
+TimedKernel copying_kernel(float wrong_element) {
+  const auto run = [wrong_element](const KernelContext& ctx, const Operands& o) -> absl::Status {
+    const DropoutParams nothing_dropped{.N = 1, .units = 8, .rate = 0};
+    LOCKSTEP_RETURN_IF_ERROR(dropout_fwd(ctx, nothing_dropped, o.floats[0], o.out));
+    if (ctx.device == nullptr || wrong_element == 0) return absl::OkStatus();
+    return ctx.device->device->copy(o.out + 5, &wrong_element, sizeof wrong_element, ctx.device->stream);
+  };
+  return {.op = "copy", .shape = "8", .N = 1, .in_cudnn = true, .make = [run](int64_t) {
+            KernelWork work;
+            work.floats = {{1, 2, 3, 4, 5, 6, 7, 8}};
+            work.out_size = 8;
+            work.run = run;
+            return work;
+          }};
+}
+
+TEST_F(GpuBench, RightResultsHaveRowsWithoutTimes) {
+  const std::vector<BenchRow> rows = measure(copying_kernel(0));
+  ASSERT_THAT(rows, SizeIs(2));
+  EXPECT_EQ(rows[0].backend, "cuda fp32");
+  EXPECT_EQ(rows[1].backend, "cudnn fp32");
+  EXPECT_THAT(rows, Each(AllOf(Field(&BenchRow::failure, ""), Field(&BenchRow::median_s, 0),
+                               Field(&BenchRow::ratio, std::nullopt), Field(&BenchRow::gflops, std::nullopt))));
+  EXPECT_THAT(rows[0].cpu, HasSubstr("emulated"));
+}
+
+TEST_F(GpuBench, WrongResultIsAFailedRow) {
+  for (const float wrong : {7.0f, std::numeric_limits<float>::quiet_NaN()}) {
+    const std::vector<BenchRow> rows = measure(copying_kernel(wrong));
+    EXPECT_THAT(rows, Each(Field(&BenchRow::failure, HasSubstr("element 5: expected 6, got"))));
+  }
+}
+
+TEST_F(GpuBench, ErrorIsAFailedRow) {
+  TimedKernel kernel = copying_kernel(0);
+  kernel.make = [make = kernel.make](int64_t N) {
+    KernelWork work = make(N);
+    work.run = [run = work.run](const KernelContext& ctx, const Operands& o) {
+      return ctx.backend == Backend::kCudnn ? absl::InternalError("cuDNN is ill") : run(ctx, o);
+    };
+    return work;
+  };
+  const std::vector<BenchRow> rows = measure(kernel);
+  ASSERT_THAT(rows, SizeIs(2));
+  EXPECT_EQ(rows[0].failure, "");
+  EXPECT_EQ(rows[1].failure, "cuDNN is ill");
+}
+
+TEST_F(GpuBench, CeilingsComputeWhatTheyShould) {
+  const absl::StatusOr<GpuPeaks> peaks = measure_gpu_peaks(*session_);
+  ASSERT_TRUE(peaks.ok()) << peaks.status();
+  EXPECT_THAT(peaks->rows, SizeIs(4));
+  EXPECT_THAT(peaks->rows, Each(AllOf(Field(&BenchRow::failure, ""), Field(&BenchRow::gflops, std::nullopt))));
+  EXPECT_FALSE(peaks->fp32 || peaks->tf32 || peaks->bf16 || peaks->copy);
+}
+
+TEST_F(GpuBench, WrongCeilingIsAFailedRow) {
+  // A library whose device does other products than it is asked for.
+  const auto cheat = [](const DeviceContext& device, const CeilingWork& work, const float* from, float* to) {
+    CeilingWork other = work;
+    other.rounds = work.kind == CeilingKind::kCopy ? work.rounds - 1 : work.rounds + 1;
+    return cuda::run_ceiling(device, other, from, to);
+  };
+  CudaLibrary library = session_->library();
+  library.run_ceiling = cheat;
+  const auto session = GpuSession::open(library).value();
+  const absl::StatusOr<GpuPeaks> peaks = measure_gpu_peaks(*session);
+  ASSERT_TRUE(peaks.ok()) << peaks.status();
+  EXPECT_THAT(peaks->rows, Each(Field(&BenchRow::failure, HasSubstr("element "))));
+}
+
+TEST(GpuPeaks, PercentIsOfTheCeilingThatBinds) {
+  GpuPeaks peaks;
+  EXPECT_FALSE(peaks.percent("fp32", 1, 1, 1));
+  peaks.fp32 = 100;
+  peaks.tf32 = 400;
+  peaks.copy = 10;
+  EXPECT_EQ(peaks.percent("fp32", 100, 5, 2), 50);
+  EXPECT_EQ(peaks.percent("tf32", 100, 5, 2), 25);
+  EXPECT_EQ(peaks.percent("bf16", 100, 5, 2), std::nullopt);
+  EXPECT_EQ(peaks.percent("fp32", 100, 5, 0), std::nullopt);
+}
+
+}  // namespace
+}  // namespace lockstep
