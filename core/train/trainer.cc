@@ -187,7 +187,8 @@ absl::Status Trainer::report_step() {
   LOCKSTEP_ASSIGN_OR_RETURN(const auto usage, usage_.sample(communicator_, step_->wait_seconds()));
   if (!metrics_) return absl::OkStatus();
   metrics_->summarize(report, usage);
-  if (is_due(step, config_.save_summary_steps * kSummariesPerHistogram)) {
+  // finish() writes the last ones.
+  if (step < config_.train_steps && is_due(step, config_.save_summary_steps * kSummariesPerHistogram)) {
     LOCKSTEP_ASSIGN_OR_RETURN(const float* const weights, step_->host_weights());
     metrics_->add_histograms(step, setup_->network.params(), weights);
   }

@@ -50,14 +50,13 @@ def test_labels():
     return read_idx("t10k-labels-idx1-ubyte")
 
 
-def our_predictions(model, scratch):
-    """(classes int64 (N), probabilities float32 (N, C)) that Lockstep computes for the test images. `model`: whatever
-    Lockstep takes for a model."""
-    path = os.path.join(scratch, "predictions")
-    rows = json.loads(run("interop_tool", "predict", model, MNIST, path))
-    classes = np.fromfile(path, np.int64, rows["examples"])
-    probabilities = np.fromfile(path, np.float32, offset=classes.nbytes).reshape(rows["examples"], rows["classes"])
-    return classes, probabilities
+def our_predictions(model):
+    """(classes int64 (N), probabilities float32 (N, C)) that `lockstep predict` answers for the test images. `model`:
+    whatever Lockstep takes for a model."""
+    answer = json.loads(run("lockstep", "predict", "--model_dir", model, "--json-instances",
+                            os.path.join(WORK_DIR, "request.json"), "--json"))["predictions"]
+    return (np.array([row["classes"] for row in answer], np.int64),
+            np.array([row["probabilities"] for row in answer], np.float32))
 
 
 def accuracy(classes):

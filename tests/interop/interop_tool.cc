@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Our side of the checks in this folder:
-//   write DIR             a checkpoint and event files whose contents files_check.py knows
-//   read PATH             prints a bundle: one JSON object a tensor, with the SHA-256 of its bytes
-//   records DIR           prints a data set's training split: one JSON object, with SHA-256 of its images and its
-//   labels predict MODEL DIR OUT  predictions for the test split of DIR into OUT: classes (N) int64, probabilities (N,
-//   C) float32
+//   write DIR    a checkpoint and event files whose contents files_check.py knows
+//   read PATH    prints a bundle: one JSON object a tensor, with the SHA-256 of its bytes
+//   records DIR  prints a data set's training split: one JSON object, with the SHA-256 of images and labels
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -13,13 +11,11 @@
 #include <map>
 #include <numeric>
 
-#include "core/base/file.h"
 #include "core/base/sha256.h"
 #include "core/nn/checkpoint.h"
 #include "io/batch_source.h"
 #include "io/event_writer.h"
 #include "io/tensor_bundle.h"
-#include "tests/interop/predict_images.h"
 
 namespace lockstep {
 namespace {
@@ -109,24 +105,12 @@ absl::Status records(const std::string& directory) {
   return absl::OkStatus();
 }
 
-absl::Status predict(const std::string& model, const std::string& directory, const std::string& out) {
-  LOCKSTEP_ASSIGN_OR_RETURN(const Predictions predictions, predict_test_images(model, directory));
-  std::string bytes(as_bytes(predictions.classes));
-  bytes += as_bytes(predictions.probabilities);
-  LOCKSTEP_RETURN_IF_ERROR(write_file_atomic(out, bytes));
-  const size_t examples = predictions.classes.size();
-  const nlohmann::json row = {{"examples", examples}, {"classes", predictions.probabilities.size() / examples}};
-  fmt::print("{}\n", row.dump());
-  return absl::OkStatus();
-}
-
 absl::Status run(const std::vector<std::string>& words) {
   const std::string verb = words.empty() ? "" : words[0];
   if (verb == "write" && words.size() == 2) return write(words[1]);
   if (verb == "read" && words.size() == 2) return read(words[1]);
   if (verb == "records" && words.size() == 2) return records(words[1]);
-  if (verb == "predict" && words.size() == 4) return predict(words[1], words[2], words[3]);
-  return absl::InvalidArgumentError("usage: interop_tool write DIR | read PATH | records DIR | predict MODEL DIR OUT");
+  return absl::InvalidArgumentError("usage: interop_tool write DIR | read PATH | records DIR");
 }
 
 }  // namespace
