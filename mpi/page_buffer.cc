@@ -5,20 +5,24 @@
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <utility>
 
 namespace lockstep {
 namespace {
 
-absl::StatusOr<void*> map_pages(size_t bytes, int flags, int fd) {
-  void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
-  if (address == MAP_FAILED)
-    return absl::ResourceExhaustedError(fmt::format("mapping {} bytes of memory: {}", bytes, std::strerror(errno)));
-  // Only a wish: fewer TLB misses when the flat buffers are streamed. Refusal costs speed, not correctness.
-  madvise(address, bytes, MADV_HUGEPAGE);
-  return address;
+constexpr size_t kPage = 4096;
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25  // Linux 6.1
+#endif
+
+absl::Status map_error(size_t bytes) {
+  return absl::ResourceExhaustedError(fmt::format("mapping {} bytes of memory: {}", bytes, std::strerror(errno)));
 }
+
+size_t to_boundary(const void* address) { return -reinterpret_cast<uintptr_t>(address) & (PageBuffer::kHugePage - 1); }
 
 }  // namespace
 
@@ -36,18 +40,38 @@ PageBuffer::~PageBuffer() {
 }
 
 absl::StatusOr<PageBuffer> PageBuffer::allocate(int64_t floats) {
-  PageBuffer buffer;
   const size_t bytes = static_cast<size_t>(floats > 0 ? floats : 1) * sizeof(float);
-  LOCKSTEP_ASSIGN_OR_RETURN(buffer.address_, map_pages(bytes, MAP_PRIVATE | MAP_ANONYMOUS, -1));
-  buffer.bytes_ = bytes;
-  return buffer;
+  void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (address == MAP_FAILED) return map_error(bytes);
+  // Only a wish: fewer TLB misses when the flat buffers are streamed. Refusal costs speed, not correctness.
+  madvise(address, bytes, MADV_HUGEPAGE);
+  return PageBuffer(address, bytes);
 }
 
 absl::StatusOr<PageBuffer> PageBuffer::map_shared(int fd, size_t bytes) {
-  PageBuffer buffer;
-  LOCKSTEP_ASSIGN_OR_RETURN(buffer.address_, map_pages(bytes, MAP_SHARED, fd));
-  buffer.bytes_ = bytes;
-  return buffer;
+  // A huge page of a file can be mapped as one only where its addresses begin at a multiple of its size, so a range
+  // with room for that is taken first, and what lies around the file given back.
+  const size_t room = bytes + kHugePage;
+  void* reserved = mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (reserved == MAP_FAILED) return map_error(room);
+  const size_t before = to_boundary(reserved);
+  char* const begin = static_cast<char*>(reserved) + before;
+  if (mmap(begin, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+    const absl::Status error = map_error(bytes);
+    munmap(reserved, room);
+    return error;
+  }
+  char* const end = begin + bytes + (-bytes & (kPage - 1));
+  if (before > 0) munmap(reserved, before);
+  munmap(end, static_cast<size_t>(static_cast<char*>(reserved) + room - end));
+  return PageBuffer(begin, bytes);
+}
+
+void PageBuffer::join_pages(size_t begin, size_t end) {
+  char* const data = static_cast<char*>(address_);
+  begin += to_boundary(data + begin);
+  if (begin + kHugePage > end) return;
+  madvise(data + begin, (end - begin) / kHugePage * kHugePage, MADV_COLLAPSE);
 }
 
 }  // namespace lockstep

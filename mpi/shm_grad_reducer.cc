@@ -3,8 +3,9 @@
 // Nothing is copied; ranks tell each other through step counters that what they wrote may be read.
 //
 // Why no rank reads what another one overwrites (b a bucket, s a step, A and B ranks):
-// - Gradients. A writes b's gradients of step s + 1 after its wait_all_gather(b) of step s (contract). That returned
-//   because every owner B had published start_all_gather(b) of step s, which B does after it has read A's terms.
+// - Gradients, or what else A writes in their place. A writes b's of step s + 1 after its wait_all_gather(b) of step s
+//   (contract). That returned because every owner B had published start_all_gather(b) of step s, which B does after it
+//   has read A's.
 // - Weights. B writes its shard of b in step s after wait_reduce_scatter(b), which returned because every A had
 // published
 //   start_reduce_scatter(b) of step s, which A does when it no longer reads b's weights (contract). A reads them again
@@ -28,19 +29,19 @@
 namespace lockstep {
 namespace {
 
-constexpr size_t kPage = 4096;
 size_t round_to(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
 
-// Byte offsets in the segment: a board per rank, the weights, then the gradients of each rank.
+// Byte offsets in the segment: a board per rank, the weights, then the gradients of each rank, apart by whole huge
+// pages: what is not written between them takes no memory.
 struct SegmentLayout {
   explicit SegmentLayout(const GradPlan& plan) {
     // votes[2], reduced[buckets], gathered[buckets]. Two cache lines apart: the prefetcher fetches lines in pairs.
     board_bytes = round_to((2 + 2 * plan.buckets.size()) * sizeof(uint64_t), 128);
-    weights = round_to(board_bytes * static_cast<size_t>(plan.ranks), kPage);
-    size_t at = weights + round_to(static_cast<size_t>(plan.stride) * sizeof(float), kPage);
+    weights = round_to(board_bytes * static_cast<size_t>(plan.ranks), PageBuffer::kHugePage);
+    size_t at = weights + round_to(static_cast<size_t>(plan.stride) * sizeof(float), PageBuffer::kHugePage);
     for (int rank = 0; rank < plan.ranks; ++rank) {
       gradients.push_back(at);
-      at += round_to(static_cast<size_t>(plan.gradient_floats(rank)) * sizeof(float), kPage);
+      at += round_to(static_cast<size_t>(plan.gradient_floats(rank)) * sizeof(float), PageBuffer::kHugePage);
     }
     bytes = at;
   }
@@ -58,13 +59,18 @@ class ShmGradReducer : public GradReducer {
         phases_(plan_.bucket_count()),
         meter_(communicator) {
     // First touch places the pages of a rank's gradients near that rank.
-    std::memset(gradients(), 0, static_cast<size_t>(plan_.gradient_floats(plan_.rank)) * sizeof(float));
+    const size_t bytes = static_cast<size_t>(plan_.gradient_floats(plan_.rank)) * sizeof(float);
+    std::memset(gradients(), 0, bytes);
+    const size_t begin = layout_.gradients[static_cast<size_t>(plan_.rank)];
+    segment_.join_pages(begin, begin + bytes);
+    segment_.join_pages(layout_.weights, layout_.gradients[0]);
   }
 
   std::string_view transport() const override { return "shm"; }
   float* weights() override { return floats_at(layout_.weights); }
-  float* gradients() override { return gradients_of(plan_.rank); }
+  float* gradients() override { return partial_sums_of(plan_.rank); }
   int64_t gradient_stride() const override { return plan_.stride; }
+  const float* gradients_of(int rank) override { return partial_sums_of(rank); }
 
   void begin_step(uint32_t control) override;
   uint32_t control() const override { return control_; }
@@ -78,13 +84,12 @@ class ShmGradReducer : public GradReducer {
   absl::Status gather_shards(const float* mine, float* full) override;
 
   double wait_seconds() const override { return meter_.seconds(); }
-  int64_t bytes_moved() const override { return bytes_moved_; }
 
  private:
   enum Table { kReduced, kGathered };
 
   float* floats_at(size_t offset) { return segment_.data() + offset / sizeof(float); }
-  float* gradients_of(int rank) { return floats_at(layout_.gradients[static_cast<size_t>(rank)]); }
+  float* partial_sums_of(int rank) { return floats_at(layout_.gradients[static_cast<size_t>(rank)]); }
   std::atomic_ref<uint64_t> word(int rank, size_t index) {
     auto* board = reinterpret_cast<uint64_t*>(floats_at(layout_.board_bytes * static_cast<size_t>(rank)));
     return std::atomic_ref<uint64_t>(board[index]);
@@ -109,7 +114,6 @@ class ShmGradReducer : public GradReducer {
   WaitMeter meter_;
   uint64_t votes_step_ = 0;
   uint32_t control_ = 0;
-  int64_t bytes_moved_ = 0;
 };
 
 // For the bucket's latest step, which the all-gather may finish after the next step has begun.
@@ -150,8 +154,6 @@ Shard ShmGradReducer::shard_terms(int bucket) {
       term += plan_.stride;
     }
   }
-  const size_t foreign_terms = shard.terms.size() - plan_.subtrees_of(plan_.rank).size();
-  bytes_moved_ += static_cast<int64_t>(foreign_terms * sizeof(float)) * own.size;
   return shard;
 }
 
@@ -175,8 +177,6 @@ absl::Status ShmGradReducer::wait_all_gather(int bucket) {
   LOCKSTEP_RETURN_IF_ERROR(
       meter_.wait("weights", bucket, [&]() -> absl::StatusOr<bool> { return all_published(kGathered, bucket); }));
   phases_.finish_gather(bucket);
-  const int64_t foreign = plan_.buckets[static_cast<size_t>(bucket)].size - plan_.my_shard(bucket).size;
-  bytes_moved_ += foreign * static_cast<int64_t>(sizeof(float));
   return absl::OkStatus();
 }
 
