@@ -72,6 +72,10 @@ class GradReducer {
   // gradients()[t * gradient_stride() + i].
   virtual float* gradients() = 0;
   virtual int64_t gradient_stride() const = 0;
+  // gradients() of rank `rank`, or null when ranks do not see each other's memory: the same for all. May be read for a
+  // bucket from wait_reduce_scatter to start_all_gather. With it ranks may exchange other things than partial
+  // sums in a bucket's range of the gradients: the terms of the shard then mean nothing.
+  virtual const float* gradients_of(int rank) = 0;
 
   // `control` is this rank's vote for the step; control() is the bitwise or over all ranks and is valid once the first
   // bucket of the step has been waited for.
@@ -92,9 +96,8 @@ class GradReducer {
   // steps; it waits for outstanding all-gathers and may overwrite gradients().
   virtual absl::Status gather_shards(const float* mine, float* full) = 0;
 
-  // Seconds this rank has waited for others, and bytes it has sent or read from others, so far.
+  // Seconds this rank has waited for others so far.
   virtual double wait_seconds() const = 0;
-  virtual int64_t bytes_moved() const = 0;
 };
 
 }  // namespace lockstep

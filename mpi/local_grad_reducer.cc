@@ -20,6 +20,7 @@ class LocalGradReducer : public GradReducer {
   float* weights() override { return weights_.data(); }
   float* gradients() override { return gradients_.data(); }
   int64_t gradient_stride() const override { return plan_.stride; }
+  const float* gradients_of(int) override { return gradients_.data(); }
 
   void begin_step(uint32_t control) override {
     phases_.begin_step();
@@ -53,7 +54,6 @@ class LocalGradReducer : public GradReducer {
   }
 
   double wait_seconds() const override { return 0; }
-  int64_t bytes_moved() const override { return 0; }
 
  private:
   const GradPlan plan_;

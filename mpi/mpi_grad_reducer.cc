@@ -50,6 +50,7 @@ class MpiGradReducer : public GradReducer {
   float* weights() override { return weights_.data(); }
   float* gradients() override { return gradients_.data(); }
   int64_t gradient_stride() const override { return plan_.stride; }
+  const float* gradients_of(int) override { return nullptr; }
 
   void begin_step(uint32_t control) override;
   uint32_t control() const override { return control_; }
@@ -63,7 +64,6 @@ class MpiGradReducer : public GradReducer {
   absl::Status gather_shards(const float* mine, float* full) override;
 
   double wait_seconds() const override { return meter_.seconds(); }
-  int64_t bytes_moved() const override { return bytes_moved_; }
 
  private:
   static size_t bytes_of(const Bucket& shard) { return static_cast<size_t>(shard.size) * sizeof(float); }
@@ -100,7 +100,6 @@ class MpiGradReducer : public GradReducer {
   Requests vote_requests_;
   uint32_t my_vote_ = 0, control_ = 0;
   absl::Status step_status_;  // of begin_step, which cannot return it
-  int64_t bytes_moved_ = 0;
 };
 
 int most_subtrees(const GradPlan& plan) {
@@ -151,7 +150,6 @@ absl::Status MpiGradReducer::for_each_peer(Action&& action) {
 
 absl::Status MpiGradReducer::send(int to, int tag, const void* data, size_t bytes, Requests* list) {
   if (bytes == 0) return absl::OkStatus();
-  bytes_moved_ += static_cast<int64_t>(bytes);
   return port_.send(to, tag, data, bytes, &list->emplace_back());
 }
 

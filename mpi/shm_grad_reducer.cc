@@ -7,13 +7,11 @@
 //   (contract). That returned because every owner B had published start_all_gather(b) of step s, which B does after it
 //   has read A's.
 // - Weights. B writes its shard of b in step s after wait_reduce_scatter(b), which returned because every A had
-// published
-//   start_reduce_scatter(b) of step s, which A does when it no longer reads b's weights (contract). A reads them again
-//   after wait_all_gather(b), when every owner has published that it has written.
+//   published start_reduce_scatter(b) of step s, which A does when it no longer reads b's weights (contract). A reads
+//   them again after wait_all_gather(b), when every owner has published that it has written.
 // - Votes. There are two slots, by parity of the step. A writes the slot of step s again in begin_step of s + 2. By
-// then A
-//   has started every reduce-scatter of s + 1 and so (checked) finished the all-gathers of s, to which B contributed
-//   after its first wait_reduce_scatter of s, in which it read the votes of s.
+//   then A has started every reduce-scatter of s + 1 and so (checked) finished the all-gathers of s, to which B
+//   contributed after its first wait_reduce_scatter of s, in which it read the votes of s.
 // Counters are stored with release and loaded with acquire order, so what was written before is seen after.
 #include <atomic>
 #include <cstring>

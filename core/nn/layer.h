@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "core/base/status.h"
+#include "kernels/adam/adam.h"
 #include "kernels/backend.h"
 #include "kernels/grad_slices.h"
 
@@ -46,6 +48,23 @@ struct BackwardBuffers {
   const float* grad_y = nullptr;  // (examples, output)
   float* grad_x = nullptr;        // (examples, input), overwritten; null when nobody needs it
   GradOutput gradients;           // of the flat parameter buffer
+  // Instead of partial sums, write this layer's operands (see Layer::operand_floats) at gradients.data + the offset of
+  // its first parameter.
+  bool give_operands = false;
+};
+
+// The operands that backward wrote for `examples` adjacent examples.
+struct LayerOperands {
+  int64_t examples = 0;
+  const float* data = nullptr;
+};
+
+// An update of the parameters [begin, end) of the flat buffer, all of the layer's.
+struct UpdateBuffers {
+  std::vector<LayerOperands> operands;  // of the whole global batch, in order
+  int64_t begin = 0, end = 0;
+  AdamParams adam;
+  float *m = nullptr, *v = nullptr, *weights = nullptr;  // flat
 };
 
 class Layer {
@@ -68,6 +87,16 @@ class Layer {
 
   // Scratch memory that passes over the examples of `slices` need on a device.
   virtual int64_t workspace_bytes(const KernelContext&, const GradSlices&) const { return 0; }
+
+  // Where the gradient of the weights is a sum of products over examples and the weights are many, the factors are few:
+  // a layer may hand them on instead of partial sums. How many floats an example has of them, or 0 for a layer that
+  // cannot.
+  virtual int64_t operand_floats() const { return 0; }
+  // From operands to new weights and moments, on the CPU: the same bits as backward's partial sums, added along the
+  // tree, and Adam. `pass` is of the global batch, its slices the whole tree.
+  virtual absl::Status update(const PassContext&, const UpdateBuffers&) const {
+    return absl::UnimplementedError(name_ + " has no operands");
+  }
 
   virtual absl::Status forward(const PassContext& pass, const ForwardBuffers& buffers) const = 0;
   virtual absl::Status backward(const PassContext& pass, const BackwardBuffers& buffers) const = 0;

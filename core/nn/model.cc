@@ -130,7 +130,7 @@ absl::Status Model::loss(const PassContext& pass, const int32_t* labels, float g
 }
 
 absl::Status Model::backward(const PassContext& pass, const float* weights, GradOutput gradients,
-                             LayerHook after_layer) {
+                             const std::vector<bool>& give_operands, LayerHook after_layer) {
   int current = 0;  // which of grads_ holds the gradient of the layer's output
   for (int i = network_.layer_count() - 1; i >= network_.first_trained_layer(); --i) {
     const Layer& layer = *network_.layers()[static_cast<size_t>(i)];
@@ -144,13 +144,20 @@ absl::Status Model::backward(const PassContext& pass, const float* weights, Grad
                                     .weights = weights,
                                     .grad_y = grads_[current].data(),
                                     .grad_x = need_grad_x ? grads_[next].data() : nullptr,
-                                    .gradients = gradients};
+                                    .gradients = gradients,
+                                    .give_operands = !give_operands.empty() && give_operands[static_cast<size_t>(i)]};
       LOCKSTEP_RETURN_IF_ERROR(annotate(layer.backward(pass, buffers), layer.name() + " backward"));
     }
     LOCKSTEP_RETURN_IF_ERROR(after_layer(i));
     current = next;
   }
   return absl::OkStatus();
+}
+
+absl::Status Model::update(int i, const PassContext& pass, const UpdateBuffers& buffers) {
+  const Layer& layer = *network_.layers()[static_cast<size_t>(i)];
+  ScopedTimer timer(&times_.layers[static_cast<size_t>(i)].backward_s);
+  return annotate(layer.update(pass, buffers), layer.name() + " update");
 }
 
 absl::StatusOr<std::string> Model::first_nonfinite_layer(const KernelContext& kernel, int64_t examples) const {

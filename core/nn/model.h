@@ -55,7 +55,11 @@ class Model {
   // Loss per example of the last forward pass into `losses` (examples). With grad_scale != 0 also the gradient of the
   // logits times grad_scale, where backward starts.
   absl::Status loss(const PassContext& pass, const int32_t* labels, float grad_scale, float* losses);
-  absl::Status backward(const PassContext& pass, const float* weights, GradOutput gradients, LayerHook after_layer);
+  // Layers that are set in `give_operands` write operands instead of gradients (BackwardBuffers); empty: none does.
+  absl::Status backward(const PassContext& pass, const float* weights, GradOutput gradients,
+                        const std::vector<bool>& give_operands, LayerHook after_layer);
+  // Layer::update, timed as a part of the layer's backward.
+  absl::Status update(int layer, const PassContext& pass, const UpdateBuffers& buffers);
 
   // Name of the first layer whose output of the last forward pass holds a non-finite number ("input" for the input
   // itself), or "" when all are finite. Waits for the stream of a device.

@@ -65,7 +65,8 @@ absl::StatusOr<std::unique_ptr<TrainStep>> DeviceTrainStep::create(Communicator&
 
 DeviceTrainStep::DeviceTrainStep(Communicator& communicator, const Network& network, const TrainConfig& config,
                                  const KernelContext& host_kernel, Accelerator& accelerator)
-    : TrainStep(communicator, network, config, slices_for(communicator, config)),
+    : TrainStep(communicator, network, config, slices_for(communicator, config),
+                make_grad_buckets(network.params(), network.layer_count())),
       host_kernel_(host_kernel),
       accelerator_(accelerator),
       device_(*accelerator.device),
@@ -235,7 +236,7 @@ absl::Status DeviceTrainStep::enqueue_step() {
   LOCKSTEP_RETURN_IF_ERROR(enqueue_losses());
   next_bucket_ = 0;
   LOCKSTEP_RETURN_IF_ERROR(model_->backward(pass, reducer_->weights(),
-                                            {reducer_->gradients(), reducer_->gradient_stride()},
+                                            {reducer_->gradients(), reducer_->gradient_stride()}, {},
                                             [this](int layer) { return after_layer(layer); }));
   return order(update_.get(), updated_, compute_.get());
 }

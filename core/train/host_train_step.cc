@@ -7,6 +7,16 @@
 #include "kernels/adam/adam.h"
 
 namespace lockstep {
+namespace {
+
+std::vector<bool> layers_to_give_operands(const Network& network, const TrainConfig& config, int ranks) {
+  if (ranks > 1 && config.transport == "mpi") return {};
+  int64_t most = 0;
+  for (int rank = 0; rank < ranks; ++rank) most = std::max(most, TrainStep::local_examples(config, rank, ranks));
+  return layers_that_give_operands(network, most, ranks);
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<TrainStep>> HostTrainStep::create(Communicator& communicator, const Network& network,
                                                                  const TrainConfig& config, const KernelContext& kernel,
@@ -15,6 +25,8 @@ absl::StatusOr<std::unique_ptr<TrainStep>> HostTrainStep::create(Communicator& c
   const GradReducerOptions options{.grad_slices = static_cast<int>(config.grad_slices), .transport = config.transport};
   LOCKSTEP_ASSIGN_OR_RETURN(step->reducer_, GradReducer::create(communicator, options, network.params().buffer_size(),
                                                                 step->buckets_.buckets));
+  // Only where the others' memory can be seen; messages carry partial sums.
+  if (step->reducer_->gradients_of(0) == nullptr) step->give_operands_.clear();
   initialize_weights(network.params(), static_cast<uint64_t>(config.seed), step->reducer_->weights());
   return step;
 }
@@ -23,9 +35,13 @@ HostTrainStep::HostTrainStep(Communicator& communicator, const Network& network,
                              const KernelContext& kernel, int64_t capacity)
     : TrainStep(communicator, network, config,
                 GradSlices::for_rank(communicator.rank(), communicator.size(), static_cast<int>(config.grad_slices),
-                                     config.train_batch_size)),
+                                     config.train_batch_size),
+                make_grad_buckets(network.params(), network.layer_count(),
+                                  layers_to_give_operands(network, config, communicator.size()))),
       kernel_(kernel),
       model_(network, capacity, ModelUse::kTraining),
+      all_slices_(GradSlices::for_rank(0, 1, static_cast<int>(config.grad_slices), config.train_batch_size)),
+      give_operands_(layers_to_give_operands(network, config, communicator.size())),
       m_(static_cast<size_t>(network.params().buffer_size())),
       v_(static_cast<size_t>(network.params().buffer_size())),
       gathering_(buckets_.buckets.size()) {}
@@ -43,7 +59,7 @@ absl::Status HostTrainStep::run(const Batch& batch, uint32_t vote) {
   LOCKSTEP_RETURN_IF_ERROR(model_.loss(pass, batch.labels.data(), grad_scale(), losses_.data()));
   LOCKSTEP_RETURN_IF_ERROR(check_losses_finite(step_));
   LOCKSTEP_RETURN_IF_ERROR(model_.backward(pass, weights, {reducer_->gradients(), reducer_->gradient_stride()},
-                                           [this](int layer) { return after_layer(layer); }));
+                                           give_operands_, [this](int layer) { return after_layer(layer); }));
   LOCKSTEP_RETURN_IF_ERROR(update_ready_buckets(/*wait=*/true));
   advance();
   return absl::OkStatus();
@@ -88,17 +104,37 @@ absl::Status HostTrainStep::update_bucket(int bucket) {
     LOCKSTEP_ASSIGN_OR_RETURN(shard, reducer_->wait_reduce_scatter(bucket));
   }
   communicator_.note_progress();
-  if (shard.end > shard.begin) {
-    ScopedTimer timer(&times().adam_s);
-    std::vector<GradTerm> terms;
-    for (const ShardTerm& term : shard.terms) terms.push_back({term.data, term.slices});
-    LOCKSTEP_RETURN_IF_ERROR(adam_update(kernel_, adam_params(), shard.end - shard.begin, terms,
-                                         m_.data() + shard.begin, v_.data() + shard.begin,
-                                         reducer_->weights() + shard.begin));
-  }
+  if (shard.end > shard.begin) LOCKSTEP_RETURN_IF_ERROR(update_shard(bucket, shard));
   ScopedTimer timer(&times().gather_s);
   gathering_[static_cast<size_t>(bucket)] = true;
   return reducer_->start_all_gather(bucket);
+}
+
+absl::Status HostTrainStep::update_shard(int bucket, const Shard& shard) {
+  const auto layer = static_cast<size_t>(buckets_.last_layer[static_cast<size_t>(bucket)]);
+  if (!give_operands_.empty() && give_operands_[layer]) return update_from_operands(bucket, shard);
+  ScopedTimer timer(&times().adam_s);
+  std::vector<GradTerm> terms;
+  for (const ShardTerm& term : shard.terms) terms.push_back({term.data, term.slices});
+  return adam_update(kernel_, adam_params(), shard.end - shard.begin, terms, m_.data() + shard.begin,
+                     v_.data() + shard.begin, reducer_->weights() + shard.begin);
+}
+
+// The bucket is one layer's.
+absl::Status HostTrainStep::update_from_operands(int bucket, const Shard& shard) {
+  UpdateBuffers buffers{.operands = {},
+                        .begin = shard.begin,
+                        .end = shard.end,
+                        .adam = adam_params(),
+                        .m = m_.data(),
+                        .v = v_.data(),
+                        .weights = reducer_->weights()};
+  for (int rank = 0; rank < communicator_.size(); ++rank) {
+    buffers.operands.push_back({local_examples(config_, rank, communicator_.size()),
+                                reducer_->gradients_of(rank) + buckets_.buckets[static_cast<size_t>(bucket)].offset});
+  }
+  const PassContext pass{.kernel = kernel_, .examples = all_slices_.examples(), .slices = &all_slices_};
+  return model_.update(buckets_.last_layer[static_cast<size_t>(bucket)], pass, buffers);
 }
 
 absl::Status HostTrainStep::wait_all_gather(int bucket) {

@@ -47,15 +47,19 @@ class HostTrainStep : public TrainStep {
   absl::Status after_layer(int layer);
   absl::Status update_ready_buckets(bool wait);
   absl::Status update_bucket(int bucket);
+  absl::Status update_shard(int bucket, const Shard& shard);
+  absl::Status update_from_operands(int bucket, const Shard& shard);
   absl::Status wait_all_gather(int bucket);
 
   const KernelContext kernel_;
   Model model_;
   std::unique_ptr<GradReducer> reducer_;
-  AlignedBuffer<float> m_, v_;   // of which this rank keeps its shards current
-  int started_ = 0;              // buckets of this step whose reduce-scatter was started
-  int updated_ = 0;              // … and whose shard Adam has updated
-  std::vector<bool> gathering_;  // per bucket: an all-gather may be under way
+  const GradSlices all_slices_;      // of the global batch
+  std::vector<bool> give_operands_;  // per layer, see grad_buckets.h; empty: none does
+  AlignedBuffer<float> m_, v_;       // of which this rank keeps its shards current
+  int started_ = 0;                  // buckets of this step whose reduce-scatter was started
+  int updated_ = 0;                  // … and whose shard Adam has updated
+  std::vector<bool> gathering_;      // per bucket: an all-gather may be under way
 };
 
 }  // namespace lockstep

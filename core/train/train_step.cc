@@ -36,12 +36,13 @@ absl::StatusOr<std::unique_ptr<TrainStep>> TrainStep::create(Communicator& commu
   return DeviceTrainStep::create(communicator, network, config, kernel, *accelerator, capacity);
 }
 
-TrainStep::TrainStep(Communicator& communicator, const Network& network, const TrainConfig& config, GradSlices slices)
+TrainStep::TrainStep(Communicator& communicator, const Network& network, const TrainConfig& config, GradSlices slices,
+                     GradBuckets buckets)
     : communicator_(communicator),
       network_(network),
       config_(config),
       slices_(std::move(slices)),
-      buckets_(make_grad_buckets(network.params(), network.layer_count())),
+      buckets_(std::move(buckets)),
       augment_{config.augment_shift, config.augment_rotate, static_cast<uint64_t>(config.seed)},
       losses_(static_cast<size_t>(slices_.examples())),
       beta1_power_(static_cast<float>(config.adam_beta1)),

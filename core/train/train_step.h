@@ -85,7 +85,8 @@ class TrainStep : public Classifier {
   int classes() const override { return network_.classes(); }
 
  protected:
-  TrainStep(Communicator& communicator, const Network& network, const TrainConfig& config, GradSlices slices);
+  TrainStep(Communicator& communicator, const Network& network, const TrainConfig& config, GradSlices slices,
+            GradBuckets buckets);
 
   // Until losses_ are those of the last step.
   virtual absl::Status wait_for_losses() = 0;

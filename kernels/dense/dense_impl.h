@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The implementations behind dense.h: same contracts, arguments already checked.
+// The implementations behind dense.h and dense_update.h: same contracts, arguments already checked.
 #pragma once
 
 #include "kernels/dense/dense.h"
+#include "kernels/dense/dense_update.h"
 
 namespace lockstep::ref {
 absl::Status dense_fwd(const KernelContext& ctx, const DenseParams& p, const float* x, const float* w, const float* b,
@@ -11,6 +12,9 @@ absl::Status dense_bwd_data(const KernelContext& ctx, const DenseParams& p, cons
                             const float* grad_y, float* grad_x);
 absl::Status dense_bwd_filter(const KernelContext& ctx, const DenseParams& p, const GradSlices& slices, const float* x,
                               const float* y, const float* grad_y, GradOutput grad_w, GradOutput grad_b);
+absl::Status dense_update(const KernelContext& ctx, const DenseParams& p, const GradSlices& slices,
+                          std::span<const DenseOperands> parts, const AdamParams& adam, const AdamRange& kernel,
+                          const AdamRange& bias);
 }  // namespace lockstep::ref
 
 namespace lockstep::simd {
@@ -20,6 +24,9 @@ absl::Status dense_bwd_data(const KernelContext& ctx, const DenseParams& p, cons
                             const float* grad_y, float* grad_x);
 absl::Status dense_bwd_filter(const KernelContext& ctx, const DenseParams& p, const GradSlices& slices, const float* x,
                               const float* y, const float* grad_y, GradOutput grad_w, GradOutput grad_b);
+absl::Status dense_update(const KernelContext& ctx, const DenseParams& p, const GradSlices& slices,
+                          std::span<const DenseOperands> parts, const AdamParams& adam, const AdamRange& kernel,
+                          const AdamRange& bias);
 }  // namespace lockstep::simd
 
 namespace lockstep::cuda {

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include "kernels/dense/dense_grad-inl.h"
 #include "kernels/dense/dense_impl.h"
 #include "kernels/gemm-inl.h"
 #include "kernels/scratch.h"
@@ -75,11 +76,64 @@ HWY_INLINE void transpose_block(const float* from, ptrdiff_t ld_from, float* to,
 #endif
 }
 
+// A kLanes x kLanes block transposed. Whole vectors on both sides: rows of a wide layer lie pages apart and share sets
+// of the first-level cache, so that each of their lines is best read once.
+template <class D>  // so that only the branch of this vector length is compiled
+HWY_INLINE void transpose_vectors(D d, const float* from, ptrdiff_t ld_from, float* to, ptrdiff_t ld_to) {
+#if HWY_TARGET == HWY_SCALAR
+  (void)d, (void)ld_from, (void)ld_to;
+  *to = *from;
+#else
+  const hn::Repartition<double, D> d64;
+  // After the 4 x 4 transposes within 128-bit blocks: block b of t[4 * g + k] is column 4 * b + k of rows 4 * g ….
+  FloatVec t[kLanes];
+#pragma GCC unroll 4
+  for (int g = 0; g < kLanes; g += 4) {
+    const auto r0 = hn::LoadU(d, from + g * ld_from), r1 = hn::LoadU(d, from + (g + 1) * ld_from);
+    const auto r2 = hn::LoadU(d, from + (g + 2) * ld_from), r3 = hn::LoadU(d, from + (g + 3) * ld_from);
+    const auto lo01 = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1)),
+               hi01 = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1));
+    const auto lo23 = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3)),
+               hi23 = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
+    t[g] = hn::BitCast(d, hn::InterleaveLower(d64, lo01, lo23));
+    t[g + 1] = hn::BitCast(d, hn::InterleaveUpper(d64, lo01, lo23));
+    t[g + 2] = hn::BitCast(d, hn::InterleaveLower(d64, hi01, hi23));
+    t[g + 3] = hn::BitCast(d, hn::InterleaveUpper(d64, hi01, hi23));
+  }
+  // What is left is to transpose the blocks.
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; ++k) {
+    float* const out = to + k * ld_to;
+    if constexpr (hn::MaxLanes(D{}) == 4) {
+      hn::StoreU(t[k], d, out);
+    } else if constexpr (hn::MaxLanes(D{}) == 8) {
+      hn::StoreU(hn::ConcatLowerLower(d, t[4 + k], t[k]), d, out);
+      hn::StoreU(hn::ConcatUpperUpper(d, t[4 + k], t[k]), d, out + 4 * ld_to);
+    } else {
+      const auto even_lo = hn::ConcatLowerLower(d, t[8 + k], t[k]),
+                 odd_lo = hn::ConcatLowerLower(d, t[12 + k], t[4 + k]);
+      const auto even_hi = hn::ConcatUpperUpper(d, t[8 + k], t[k]),
+                 odd_hi = hn::ConcatUpperUpper(d, t[12 + k], t[4 + k]);
+      hn::StoreU(hn::OddEvenBlocks(hn::SwapAdjacentBlocks(odd_lo), even_lo), d, out);
+      hn::StoreU(hn::OddEvenBlocks(odd_lo, hn::SwapAdjacentBlocks(even_lo)), d, out + 4 * ld_to);
+      hn::StoreU(hn::OddEvenBlocks(hn::SwapAdjacentBlocks(odd_hi), even_hi), d, out + 8 * ld_to);
+      hn::StoreU(hn::OddEvenBlocks(odd_hi, hn::SwapAdjacentBlocks(even_hi)), d, out + 12 * ld_to);
+    }
+  }
+#endif
+}
+
 // to (columns of `from`, width) = transpose of `rows` rows of from (rows, ld), zero behind column `rows`.
 HWY_INLINE void pack_transposed(const float* from, int rows, ptrdiff_t ld, int columns, int width, float* to) {
+  const int vector_rows = rows / kLanes * kLanes, vector_columns = columns / kLanes * kLanes;
+  for (int r = 0; r < vector_rows; r += kLanes) {
+    for (int c = 0; c < vector_columns; c += kLanes)
+      transpose_vectors(Floats{}, from + r * ld + c, ld, to + ptrdiff_t{c} * width + r, width);
+  }
+  // Columns of one row at a time would be slow for the tiles of examples, which are shorter than a vector.
   const int whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
   for (int r = 0; r < whole_rows; r += 4) {
-    for (int c = 0; c < whole_columns; c += 4)
+    for (int c = r < vector_rows ? vector_columns : 0; c < whole_columns; c += 4)
       transpose_block(from + r * ld + c, ld, to + ptrdiff_t{c} * width + r, width);
   }
   for (int c = 0; c < columns; ++c) {
@@ -144,15 +198,22 @@ void dense_fwd_panels(const DenseParams& p, int o, const float* x, const float* 
   }
 }
 
-// One panel of input gradients [i, i + columns) for all examples; grad masked and packed in tiles.
-void dense_bwd_data_panel(const DenseParams& p, int i, const float* w, const float* grad, float* grad_x) {
+// The weights of one panel of input gradients from output o on; none behind the last input.
+NextBlock weight_block(const DenseParams& p, int i, int o, const float* w) {
+  if (i >= p.I) return {};
+  return {w + ptrdiff_t{i} * p.O + o, std::min(kPanel, p.I - i), std::min(kChunk, p.O - o), p.O};
+}
+
+// One panel of input gradients [i, i + columns) for all examples; grad masked and packed in tiles. `then`: where the
+// panel begins that this thread is likely to do next.
+void dense_bwd_data_panel(const DenseParams& p, int i, int then, const float* w, const float* grad, float* grad_x) {
   const int columns = std::min(kPanel, p.I - i), width = round_up(columns, kLanes);
   float* panel = scratch(kPanelSlot, static_cast<size_t>(std::min(p.O, kChunk) * width));
   for (int o = 0; o == 0 || o < p.O; o += kChunk) {
     const int rows = std::min(kChunk, p.O - o);
     pack_transposed(w + ptrdiff_t{i} * p.O + o, columns, p.O, rows, width, panel);
     const int after = o + rows;
-    const NextBlock next{w + ptrdiff_t{i} * p.O + after, columns, std::min(kChunk, p.O - after), p.O};
+    const NextBlock next = after < p.O ? weight_block(p, i, after, w) : weight_block(p, then, 0, w);
     packed_product(p.N, p.O, o, rows, columns, {.accumulate = o > 0}, grad, panel, width, grad_x + i, p.I, next);
   }
 }
@@ -163,8 +224,6 @@ void dense_mask_row(const DenseParams& p, int ld, const float* y, const float* g
   std::fill(masked + p.O, masked + ld, 0.0f);
 }
 
-// The weight gradient of MR inputs for one panel of outputs and one subtree: `count` slices, a power of two. Each slice
-// is summed in registers; finished siblings are added while the tile is there.
 template <int MR, int NV>
 HWY_NOINLINE void grad_tile(const int64_t* offsets, int count, const float* HWY_RESTRICT a,
                             const float* HWY_RESTRICT grad, ptrdiff_t ld_grad, float* HWY_RESTRICT out,
@@ -212,22 +271,24 @@ HWY_NOINLINE void grad_tile(const int64_t* offsets, int count, const float* HWY_
   }
 }
 
-using GradTile = void (*)(const int64_t*, int, const float*, const float*, ptrdiff_t, float*, ptrdiff_t);
-
 template <int NV, int MR = kMaxRows>
-HWY_INLINE GradTile grad_tile_for(int rows) {
+HWY_INLINE GradTile find_grad_tile(int rows) {
   if constexpr (MR == 0) {
     return nullptr;
   } else {
-    return rows == MR ? &grad_tile<MR, NV> : grad_tile_for<NV, MR - 1>(rows);
+    return rows == MR ? &grad_tile<MR, NV> : find_grad_tile<NV, MR - 1>(rows);
   }
+}
+
+GradTile grad_tile_for(int rows, int vectors) {
+  return vectors == 1 ? find_grad_tile<1>(rows) : find_grad_tile<2>(rows);
 }
 
 // One tile of at most kPanel columns.
 HWY_INLINE void grad_panel(const int64_t* offsets, int count, int rows, int columns, const float* a, const float* grad,
                            ptrdiff_t ld_grad, float* out, ptrdiff_t ld_out) {
   const int vectors = (columns + kLanes - 1) / kLanes, width = vectors * kLanes;
-  const GradTile tile = vectors == 1 ? grad_tile_for<1>(rows) : grad_tile_for<2>(rows);
+  const GradTile tile = grad_tile_for(rows, vectors);
   if (columns == width) return tile(offsets, count, a, grad, ld_grad, out, ld_out);
   HWY_ALIGN float edge[kMaxRows * kPanel];
   tile(offsets, count, a, grad, ld_grad, edge, width);
@@ -239,11 +300,9 @@ HWY_INLINE void grad_panel(const int64_t* offsets, int count, int rows, int colu
 void dense_bwd_filter_rows(const DenseParams& p, const GradSlices& slices, int i, int rows, const float* x,
                            const float* grad, const GradOutput& out) {
   const int ld = round_up(p.O, kLanes);
-  float* packed = scratch(kRowsSlot, static_cast<size_t>(p.N * rows));
-  for (int64_t n = 0; n < p.N; ++n) {
-    if (x != nullptr) std::copy_n(x + n * p.I + i, rows, packed + n * rows);
-    if (x == nullptr) std::fill_n(packed + n * rows, rows, 1.0f);
-  }
+  float* packed = scratch(kRowsSlot, static_cast<size_t>(p.N * rows + kPackSlack));
+  if (x != nullptr) pack_inputs(x, p.N, p.I, i, rows, packed);
+  if (x == nullptr) std::fill_n(packed, p.N * rows, 1.0f);
   int begin = 0;
   for (size_t t = 0; t < slices.subtrees.size(); begin += slices.subtrees[t++]) {
     float* partial = out.data + static_cast<ptrdiff_t>(t) * out.stride + ptrdiff_t{i} * p.O;
@@ -312,7 +371,8 @@ absl::Status dense_bwd_data(const KernelContext& ctx, const DenseParams& p, cons
   const int panel = HWY_DYNAMIC_DISPATCH(dense_panel)();
   const float* grad = pack_tiles(ctx, p.N, p.O, masked_grad(ctx, p, p.O, y, grad_y));
   parallel_for(ctx.pool, (p.I + panel - 1) / panel, [&](int64_t i, int) {
-    HWY_DYNAMIC_DISPATCH(dense_bwd_data_panel)(p, static_cast<int>(i) * panel, w, grad, grad_x);
+    const int begin = static_cast<int>(i) * panel;
+    HWY_DYNAMIC_DISPATCH(dense_bwd_data_panel)(p, begin, begin + thread_count(ctx.pool) * panel, w, grad, grad_x);
   });
   return absl::OkStatus();
 }

@@ -78,7 +78,7 @@ class ModelTest : public testing::Test {
     const GradOutput out{run.gradients.data(), static_cast<int64_t>(weights_.size())};
     EXPECT_TRUE(model.forward(pass, weights, no_hook).ok());
     EXPECT_TRUE(model.loss(pass, labels_.data() + first, 1.0f / kBatch, run.losses.data()).ok());
-    EXPECT_TRUE(model.backward(pass, weights, out, no_hook).ok());
+    EXPECT_TRUE(model.backward(pass, weights, out, {}, no_hook).ok());
     return run;
   }
 
@@ -154,7 +154,7 @@ TEST_F(ModelTest, HooksRunBeforeWeightsAreReadAndAfterGradientsAreDone) {
                   .ok());
   ASSERT_TRUE(model.loss(pass, labels_.data(), 1, losses.data()).ok());
   ASSERT_TRUE(model
-                  .backward(pass, weights_.data(), {gradients.data(), static_cast<int64_t>(gradients.size())},
+                  .backward(pass, weights_.data(), {gradients.data(), static_cast<int64_t>(gradients.size())}, {},
                             [&](int layer) {
                               after.push_back(layer);
                               return layer == 3 ? absl::AbortedError("enough") : absl::OkStatus();

@@ -9,6 +9,8 @@
 #include "core/base/sha256.h"
 #include "core/nn/grad_buckets.h"
 #include "core/nn/init.h"
+#include "core/nn/model_config.h"
+#include "core/nn/network.h"
 #include "core/nn/param_table.h"
 
 namespace lockstep {
@@ -47,7 +49,7 @@ TEST(ParamTable, HashCoversVariablesInNameOrderWithoutGaps) {
 }
 
 TEST(GradBuckets, TileTheBufferInBackwardOrder) {
-  const GradBuckets buckets = make_grad_buckets(small_table(), 3, 0);
+  const GradBuckets buckets = make_grad_buckets(small_table(), 3, {}, 0);
   ASSERT_EQ(buckets.buckets.size(), 2u);
   EXPECT_EQ(buckets.buckets[0].offset, 64);
   EXPECT_EQ(buckets.buckets[0].size, 2032);
@@ -58,11 +60,43 @@ TEST(GradBuckets, TileTheBufferInBackwardOrder) {
 }
 
 TEST(GradBuckets, SmallOnesTakeInTheLayerBefore) {
-  const GradBuckets buckets = make_grad_buckets(small_table(), 3, 1 << 20);
+  const GradBuckets buckets = make_grad_buckets(small_table(), 3, {}, 1 << 20);
   ASSERT_EQ(buckets.buckets.size(), 1u);
   EXPECT_EQ(buckets.buckets[0].size, 2096);
   EXPECT_THAT(buckets.last_layer, testing::ElementsAre(0));
   EXPECT_THAT(buckets.bucket_of_layer, testing::ElementsAre(0, -1, 0));
+}
+
+TEST(GradBuckets, LayersThatGiveOperandsAreAlone) {
+  ParamTable table;
+  for (int layer = 0; layer < 4; ++layer) table.add("dense_" + std::to_string(layer), {16}, layer);
+  const GradBuckets buckets = make_grad_buckets(table, 4, {false, false, true, false}, 1 << 20);
+  EXPECT_THAT(buckets.last_layer, testing::ElementsAre(3, 2, 0));
+  EXPECT_THAT(buckets.bucket_of_layer, testing::ElementsAre(2, 2, 1, 0));
+  EXPECT_EQ(buckets.buckets[1].offset, 32);
+  EXPECT_EQ(buckets.buckets[1].size, 16);
+  EXPECT_EQ(buckets.buckets[2].size, 32);
+}
+
+// 12 inputs and 20 outputs: 32 floats of operands an example, 260 parameters.
+TEST(LayersThatGiveOperands, MoveFewerFloatsThanPartialSums) {
+  const auto config = parse_model_config(R"(
+image: {height: 3, width: 4}
+classes: 20
+layers:
+  - dense: {units: 20}
+)",
+                                         "test");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto network = Network::build(*config);
+  ASSERT_TRUE(network.ok()) << network.status();
+  const auto gives = [&](int64_t n, int ranks) -> bool { return layers_that_give_operands(*network, n, ranks).at(0); };
+  EXPECT_TRUE(gives(8, 1));
+  EXPECT_FALSE(gives(9, 1));
+  EXPECT_TRUE(gives(5, 2));
+  EXPECT_FALSE(gives(6, 2));
+  EXPECT_TRUE(gives(1, 15));
+  EXPECT_FALSE(gives(1, 16));
 }
 
 TEST(InitializeWeights, KernelsFillTheGlorotRangeAndBiasesAreZero) {

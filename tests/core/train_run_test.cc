@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/nn/grad_buckets.h"
 #include "core/nn/graph_export.h"
+#include "core/nn/model_config.h"
+#include "core/nn/network.h"
 #include "core/nn/saved_model_export.h"
 #include "core/nn/trained_model.h"
 #include "core/train/agree.h"
@@ -27,6 +30,38 @@ TEST_F(TrainRun, WeightsAreTheSameForEveryRankAndThreadCount) {
   EXPECT_EQ(trained_sha(2), sha);
   config_.seed = 2;
   EXPECT_NE(trained_sha(1), sha);
+}
+
+// The first dense layer has so many weights that ranks exchange its operands, but for the transport that sends
+// messages; the second has too few. With two layers that do, and one between that does not, each still has its own
+// bucket.
+TEST_F(TrainRun, ExchangedOperandsTrainTheWeightsOfExchangedGradients) {
+  ASSERT_TRUE(write_file_atomic(config_.model, R"(
+image: {height: 4, width: 3}
+classes: 10
+layers:
+  - conv: {filters: 16, kernel: 3, activation: relu}
+  - dense: {units: 150, activation: relu}
+  - dropout: {rate: 0.3}
+  - dense: {units: 8}
+  - dense: {units: 230, activation: relu}
+  - dense: {units: 250}
+  - dense: {units: 10}
+)")
+                  .ok());
+  config_.train_batch_size = 11;
+  const auto network = Network::build(*load_model_config(config_.model));
+  ASSERT_TRUE(network.ok()) << network.status();
+  ASSERT_THAT(layers_that_give_operands(*network, 11, 1),
+              testing::ElementsAre(false, true, false, false, false, true, false));
+  const std::string sha = trained_sha();
+  for (const char* transport : {"shm", "mpi"}) {
+    config_.transport = transport;
+    for (const int ranks : {2, 3, 4, 8}) EXPECT_EQ(trained_sha(ranks), sha) << ranks << " ranks, " << transport;
+  }
+  config_.transport = "auto";
+  config_.threads = 2;
+  for (const int ranks : {1, 2}) EXPECT_EQ(trained_sha(ranks), sha) << ranks << " ranks, 2 threads";
 }
 
 TEST_F(TrainRun, EvaluationIsTheSameForEveryRankCount) {

@@ -128,10 +128,31 @@ class ScenarioRun {
     if (shard.begin != own.offset || shard.end != own.offset + own.size) return absl::InternalError("not my shard");
     LOCKSTEP_RETURN_IF_ERROR(check_control());
     dawdle();
+    LOCKSTEP_RETURN_IF_ERROR(check_gradients_of_all(b));
     for (int64_t i = shard.begin; i < shard.end; ++i)
       reducer_.weights()[i] -= kRate * add_terms(shard, static_cast<size_t>(i - shard.begin));
     dawdle();
     return reducer_.start_all_gather(b);
+  }
+
+  // Also what lies outside of the own shard may be read; it is there or not for all ranks alike.
+  absl::Status check_gradients_of_all(int b) const {
+    const bool visible = reducer_.transport() != "mpi";
+    for (int rank = 0; rank < communicator_.size(); ++rank) {
+      const float* const gradients = reducer_.gradients_of(rank);
+      if ((gradients != nullptr) != visible)
+        return absl::InternalError(fmt::format("gradients of rank {} are {}visible", rank, visible ? "not " : ""));
+      if (!visible) continue;
+      const SliceRange slices = slices_of_rank(rank, communicator_.size(), scenario_.slices);
+      const int count = aligned_subtrees(slices).front();
+      for (const int64_t i : {bucket(b).offset, bucket(b).offset + bucket(b).size - 1}) {
+        const float expected = subtree_gradient(step_, slices.first, count, i, weights_used_[static_cast<size_t>(i)]);
+        if (gradients[i] != expected)
+          return absl::InternalError(fmt::format("step {}: gradient {} of rank {}: expected {}, found {}", step_, i,
+                                                 rank, expected, gradients[i]));
+      }
+    }
+    return absl::OkStatus();
   }
 
   // Bit r of the vote tells whether rank r voted; every third step a different set of ranks does.

@@ -4,6 +4,7 @@
 
 #include "core/nn/layer.h"
 #include "kernels/dense/dense.h"
+#include "kernels/dense/dense_update.h"
 
 namespace lockstep {
 
@@ -18,9 +19,11 @@ class DenseLayer : public Layer {
 
   bool has_parameters() const override { return true; }
   double flops() const override { return params(1).flops(); }
+  int64_t operand_floats() const override { return dense_operand_floats(params(1)); }
   int64_t workspace_bytes(const KernelContext& kernel, const GradSlices& slices) const override;
   absl::Status forward(const PassContext& pass, const ForwardBuffers& buffers) const override;
   absl::Status backward(const PassContext& pass, const BackwardBuffers& buffers) const override;
+  absl::Status update(const PassContext& pass, const UpdateBuffers& buffers) const override;
 
  private:
   DenseParams params(int64_t examples) const {
