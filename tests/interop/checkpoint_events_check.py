@@ -64,11 +64,6 @@ def accumulate(directory):
     return event_accumulator.EventAccumulator(directory, size_guidance=everything).Reload()
 
 
-def metrics(kind):
-    with open(os.path.join(common.RUN, "metrics.jsonl")) as file:
-        return {row["step"]: row for row in map(json.loads, file) if row["kind"] == kind}
-
-
 def check_training_events():
     events = accumulate(common.RUN)
     tags = events.Tags()
@@ -77,7 +72,7 @@ def check_training_events():
                "rank_0/cpu_percent": None, "rank_0/resident_memory_bytes": None}
     assert set(tags["scalars"]) == set(scalars), tags["scalars"]
     assert set(tags["histograms"]) == set(VARIABLES), tags["histograms"]
-    rows, steps = metrics("train"), list(range(10, 301, 10))
+    rows, steps = common.metrics("train"), list(range(10, 301, 10))
     for tag, key in scalars.items():
         points = events.Scalars(tag)
         assert [p.step for p in points] == steps, (tag, points)
@@ -100,7 +95,7 @@ def check_training_events():
 
 def check_evaluation_events():
     events = accumulate(os.path.join(common.RUN, "eval"))
-    rows = metrics("eval")
+    rows = common.metrics("eval")
     assert set(events.Tags()["scalars"]) == {"accuracy", "loss"}, events.Tags()
     for tag in ("accuracy", "loss"):
         points = events.Scalars(tag)

@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import subprocess
+import sys
 
 import numpy as np
 
@@ -28,6 +29,14 @@ def run(program, *arguments, expect_failure=False):
     return done.stderr if expect_failure else done.stdout
 
 
+def skip(reason):
+    """Leaves as skip.sh does."""
+    if os.environ.get("LOCKSTEP_REQUIRE_INTEROP") == "1":
+        sys.exit(f"FAILED: {reason} (LOCKSTEP_REQUIRE_INTEROP=1)")
+    print("skipped:", reason)
+    sys.exit(77)
+
+
 def read_idx(stem):
     """An IDX file of data/mnist as it is: uint8, (count, ...)."""
     with gzip.open(os.path.join(MNIST, stem + ".gz")) as file:
@@ -48,6 +57,12 @@ def test_images():
 
 def test_labels():
     return read_idx("t10k-labels-idx1-ubyte")
+
+
+def metrics(kind):
+    """{step: row} of the run's metrics.jsonl; kind is train or eval."""
+    with open(os.path.join(RUN, "metrics.jsonl")) as file:
+        return {row["step"]: row for row in map(json.loads, file) if row["kind"] == kind}
 
 
 def our_predictions(model):
