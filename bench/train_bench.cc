@@ -33,7 +33,7 @@ StepTimes take_times(StepTimes* times) {
   StepTimes taken = *times;
   times->steps = 0;
   times->total_s = times->input_s = times->loss_s = times->adam_s = times->reduce_s = times->gather_s = 0;
-  for (LayerTime& layer : times->layers) layer.forward_s = layer.backward_s = 0;
+  for (LayerTime& layer : times->layers) layer.forward_s = layer.backward_s = layer.update_s = 0;
   return taken;
 }
 
@@ -134,7 +134,11 @@ void TrainBench::record_step(double seconds) {
   for (const LayerTime& layer : times.layers) record(layer.name + " forward", layer.flops, layer.forward_s);
   record("loss", 0, times.loss_s);
   for (auto layer = times.layers.rbegin(); layer != times.layers.rend(); ++layer) {
-    record(layer->name + " backward", layer->backward_flops, layer->backward_s);
+    if (layer->update_s > 0) {  // every step of a run or none
+      record(layer->name + " backward and Adam", layer->backward_flops, layer->backward_s + layer->update_s);
+    } else {
+      record(layer->name + " backward", layer->backward_flops, layer->backward_s);
+    }
   }
   record("Adam", 0, times.adam_s);
   if (communicator_.size() > 1) record("communication", 0, times.reduce_s + times.gather_s);

@@ -156,7 +156,7 @@ absl::Status Model::backward(const PassContext& pass, const float* weights, Grad
 
 absl::Status Model::update(int i, const PassContext& pass, const UpdateBuffers& buffers) {
   const Layer& layer = *network_.layers()[static_cast<size_t>(i)];
-  ScopedTimer timer(&times_.layers[static_cast<size_t>(i)].backward_s);
+  ScopedTimer timer(&times_.layers[static_cast<size_t>(i)].update_s);
   return annotate(layer.update(pass, buffers), layer.name() + " update");
 }
 

@@ -13,6 +13,7 @@ struct LayerTime {
   double flops = 0;           // forward, per example
   double backward_flops = 0;  // per example
   double forward_s = 0, backward_s = 0;
+  double update_s = 0;  // weight gradient and Adam in one (Layer::update): of layers that give operands
 };
 
 struct StepTimes {
