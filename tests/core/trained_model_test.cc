@@ -53,10 +53,15 @@ class TrainedModelTest : public testing::Test {
   }
 
   void expect_model(const absl::StatusOr<TrainedModel>& model, int64_t step) {
-    ASSERT_TRUE(model.ok()) << model.status();
-    EXPECT_EQ(model->global_step, step);
+    expect_weights(model, step);
+    ASSERT_TRUE(model.ok());
     EXPECT_EQ(model->origin, dir_.file(fmt::format("model.ckpt-{}", step)));
     EXPECT_EQ(to_yaml(model->config), to_yaml(config_));
+  }
+
+  void expect_weights(const absl::StatusOr<TrainedModel>& model, int64_t step) {
+    ASSERT_TRUE(model.ok()) << model.status();
+    EXPECT_EQ(model->global_step, step);
     EXPECT_EQ(std::vector<float>(model->weights.span().begin(), model->weights.span().end()), weights_of(step));
   }
 
@@ -110,7 +115,45 @@ TEST_F(TrainedModelTest, OtherPathsAreNoModels) {
 
 TEST_F(TrainedModelTest, CheckpointWithoutItsNetworkSaysWhatIsMissing) {
   LOCKSTEP_CHECK(remove_file(dir_.file("model.yaml")).ok());
-  EXPECT_THAT(message(dir_.file("model.ckpt-5")), HasSubstr("there is no " + dir_.file("model.yaml")));
+  EXPECT_THAT(message(dir_.file("model.ckpt-5")), HasSubstr("there is neither " + dir_.file("model.yaml")));
+}
+
+TEST_F(TrainedModelTest, GivenNetworkMustBeTheRunsOwn) {
+  ModelConfig other = config_;
+  other.path = "other.yaml";
+  std::get<ConvConfig>(other.layers[0].kind).filters = 8;
+  EXPECT_THAT(std::string(load_trained_model(dir_.path(), other).status().message()),
+              HasSubstr("another network: conv2d/kernel has shape (3, 3, 1, 8) in other.yaml, but (3, 3, 1, 4) there"));
+  other = config_;
+  std::get<ConvConfig>(other.layers[0].kind).relu = false;
+  EXPECT_THAT(std::string(load_trained_model(dir_.path(), other).status().message()),
+              HasSubstr("another network: layer 1 is `conv: "));
+  other = config_;
+  other.layers.insert(other.layers.begin() + 2, {.kind = DropoutConfig{0.3}});  // counts only in training
+  expect_weights(load_trained_model(dir_.path(), other), 10);
+}
+
+TEST_F(TrainedModelTest, DirectoryWithoutItsNetworkStillFallsBack) {
+  LOCKSTEP_CHECK(remove_file(dir_.file("model.yaml")).ok());
+  std::filesystem::resize_file(dir_.file("model.ckpt-10.data-00000-of-00001"), 100);
+  const auto model = load_trained_model(dir_.path(), config_);
+  expect_model(model, 5);
+  EXPECT_THAT(model->warnings, ElementsAre(HasSubstr("passing over checkpoint model.ckpt-10")));
+}
+
+TEST_F(TrainedModelTest, WritesARunDirectoryThatItReads) {
+  const auto model = load_trained_model(dir_.path());
+  ASSERT_TRUE(model.ok()) << model.status();
+  const std::string copy = dir_.file("copies/one");
+  ASSERT_TRUE(write_run_directory(*model, copy).ok());
+  EXPECT_THAT(list_directory(copy).value(),
+              testing::UnorderedElementsAre("checkpoint", "model.yaml", "model.ckpt-10.index",
+                                            "model.ckpt-10.data-00000-of-00001"));
+  const auto read = load_trained_model(copy);
+  expect_weights(read, 10);
+  EXPECT_EQ(to_yaml(read->config), to_yaml(config_));
+  EXPECT_TRUE(absl::IsAlreadyExists(write_run_directory(*model, copy)));
+  EXPECT_TRUE(absl::IsAlreadyExists(write_run_directory(*model, dir_.path())));
 }
 
 }  // namespace

@@ -61,6 +61,6 @@ expect_refusal 2 "--model_dir" --directory x
 expect_refusal 2 "saved_model" --model_dir run --directory x --format tflite
 expect_refusal 2 "--frozen: is for --format saved_model" --model_dir run --directory x --format onnx --frozen
 expect_refusal 1 "nowhere" --model_dir nowhere --directory x
-expect_refusal 1 "copy that of the training run there, or name one with --model" --checkpoint model.ckpt-4 --directory x
+expect_refusal 1 "copy the model.yaml of the training run there, or" --checkpoint model.ckpt-4 --directory x
 expect_refusal 1 "named.onnx" --model_dir run --directory named.onnx
 [[ ! -e x ]] || fail "a refused export left x behind"
