@@ -21,6 +21,7 @@ int run(int argc, char** argv) {
   add_records_command(app, chosen);
   add_export_command(app, chosen);
   add_request_command(app, chosen);
+  add_import_command(app, chosen);
   add_predict_command(app, chosen);
   add_inspect_command(app, chosen);
   try {

@@ -47,9 +47,32 @@ absl::Status compare_file(const TrainConfig& config, const char* name, const std
   return absl::OkStatus();
 }
 
+std::string warm_start_yaml(const std::string& sha256) { return fmt::format("weights_sha256: {}\n", sha256); }
+
+// The weights that --warm_start names now are those that the run began with.
+absl::Status compare_warm_start(const TrainConfig& config, const std::string& sha256,
+                                std::vector<std::string>* differences) {
+  if (sha256.empty()) return absl::OkStatus();
+  if (file_exists(join_path(config.output_dir, "warm_start.yaml"))) {
+    return compare_file(config, "warm_start", warm_start_yaml(sha256), differences);
+  }
+  // Without a configuration it is no run yet, but an imported model.
+  if (file_exists(join_path(config.output_dir, "config.yaml"))) {
+    differences->push_back(fmt::format("warm_start: none in the saved run, weights {} now", sha256));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status write_warm_start(const TrainConfig& config, const std::string& sha256) {
+  const std::string path = join_path(config.output_dir, "warm_start.yaml");
+  if (!sha256.empty()) return write_file_atomic(path, warm_start_yaml(sha256));
+  return file_exists(path) ? remove_file(path) : absl::OkStatus();  // of a run that never came to a checkpoint
+}
+
 }  // namespace
 
-absl::Status check_continues_run(const TrainConfig& config, const ModelConfig& model, int64_t train_examples) {
+absl::Status check_continues_run(const TrainConfig& config, const ModelConfig& model, int64_t train_examples,
+                                 const std::string& warm_start_sha256) {
   if (!holds_checkpoints(config.output_dir)) return absl::OkStatus();
   std::vector<std::string> differences;
   if (const std::string path = join_path(config.output_dir, "config.yaml"); file_exists(path)) {
@@ -60,6 +83,7 @@ absl::Status check_continues_run(const TrainConfig& config, const ModelConfig& m
   }
   LOCKSTEP_RETURN_IF_ERROR(compare_file(config, "model", to_yaml(model), &differences));
   LOCKSTEP_RETURN_IF_ERROR(compare_file(config, "data", data_yaml(train_examples), &differences));
+  LOCKSTEP_RETURN_IF_ERROR(compare_warm_start(config, warm_start_sha256, &differences));
   if (differences.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(
       fmt::format("{} holds checkpoints of a run with other settings; continuing it would mix two runs: {}. Use those "
@@ -67,7 +91,9 @@ absl::Status check_continues_run(const TrainConfig& config, const ModelConfig& m
                   config.output_dir, fmt::join(differences, "; ")));
 }
 
-absl::Status write_run_files(const TrainConfig& config, const ModelConfig& model, int64_t train_examples) {
+absl::Status write_run_files(const TrainConfig& config, const ModelConfig& model, int64_t train_examples,
+                             const std::optional<std::string>& warm_start_sha256) {
+  if (warm_start_sha256) LOCKSTEP_RETURN_IF_ERROR(write_warm_start(config, *warm_start_sha256));
   LOCKSTEP_RETURN_IF_ERROR(write_file_atomic(join_path(config.output_dir, "data.yaml"), data_yaml(train_examples)));
   LOCKSTEP_RETURN_IF_ERROR(write_file_atomic(join_path(config.output_dir, "model.yaml"), to_yaml(model)));
   return write_file_atomic(join_path(config.output_dir, "config.yaml"), to_yaml(config));

@@ -25,6 +25,15 @@ std::vector<TrainOption> make_options() {
       {"data_dir", &C::data_dir, "", "directory with *.tfrecords* or the four raw IDX files"},
       {"output_dir", &C::output_dir, "", "checkpoints, events, run.json; a run continues from what is there"},
       {"model", &C::model, "", "network, a file like configs/models/mnist_cnn.yaml"},
+      {"warm_start",
+       &C::warm_start,
+       "",
+       "model whose weights the run begins with: a run, checkpoint, SavedModel or ONNX file; empty: from the seed",
+       0,
+       0,
+       {},
+       false,
+       /*may_be_empty=*/true},
       {"train_steps", &C::train_steps, "steps", "train until this global step", 0, kMaxSteps},
       {"train_batch_size",
        &C::train_batch_size,
@@ -158,7 +167,7 @@ absl::Status set_string(const TrainOption& option, std::string_view text, std::s
     return absl::InvalidArgumentError(fmt::format("{} must be one of {}, found `{}`{}", option.name,
                                                   fmt::join(choices, ", "), text, did_you_mean(text, choices)));
   }
-  if (text.empty()) return value_error(option, "a name", text);
+  if (text.empty() && !option.may_be_empty) return value_error(option, "a name", text);
   *value = text;
   return absl::OkStatus();
 }

@@ -17,6 +17,7 @@ struct TrainConfig {
   std::string data_dir = "data/mnist";
   std::string output_dir = "output";
   std::string model = "configs/models/mnist_cnn.yaml";
+  std::string warm_start;  // a model whose weights the run begins with; empty: from the seed
 
   int64_t train_steps = 10000;
   int64_t train_batch_size = 100;  // global
@@ -70,6 +71,7 @@ struct TrainOption {
   double low = 0, high = 1e18;            // range of numbers
   std::vector<std::string> choices = {};  // of strings; empty: any
   bool changes_arithmetic = false;        // a resumed run must not change it
+  bool may_be_empty = false;              // of strings
 };
 
 const std::vector<TrainOption>& train_options();

@@ -56,10 +56,12 @@ absl::Status Trainer::start() {
       state_, TrainingState::open(communicator_, setup.network.params(), config_.output_dir,
                                   static_cast<int>(config_.keep_checkpoint_max), FileWatch::patience_s(config_)));
   LOCKSTEP_ASSIGN_OR_RETURN(const std::string resumed_prefix, state_->restore(step_.get()));
+  if (!config_.warm_start.empty()) LOCKSTEP_RETURN_IF_ERROR(begin_warm(resumed_prefix));
   first_step_ = reported_step_ = step_->next_step();
   absl::Status status;
   if (is_rank_0()) {
-    status = write_run_files(config_, setup.model_config, setup.train_data->size());
+    status = write_run_files(config_, setup.model_config, setup.train_data->size(),
+                             resumed_prefix.empty() ? std::optional(warm_start_.weights_sha256) : std::nullopt);
     auto metrics = Metrics::open(config_.output_dir, first_step_);
     if (status.ok()) status = metrics.status();
     if (metrics.ok()) metrics_ = *std::move(metrics);
@@ -94,7 +96,29 @@ ReadPatience Trainer::read_patience() {
 absl::Status Trainer::enter_directory() {
   LOCKSTEP_RETURN_IF_ERROR(make_directories(config_.output_dir));
   LOCKSTEP_ASSIGN_OR_RETURN(directory_lock_, DirectoryLock::acquire(config_.output_dir));
-  return check_continues_run(config_, setup_->model_config, setup_->train_data->size());
+  LOCKSTEP_RETURN_IF_ERROR(load_warm_start_weights());
+  return check_continues_run(config_, setup_->model_config, setup_->train_data->size(), warm_start_.weights_sha256);
+}
+
+// On a resume too: the weights are part of what the run is.
+absl::Status Trainer::load_warm_start_weights() {
+  if (config_.warm_start.empty()) return absl::OkStatus();
+  const FileWatch reading(communicator_, FileWatch::patience_s(config_));
+  LOCKSTEP_ASSIGN_OR_RETURN(warm_start_, load_warm_start(config_.warm_start, setup_->model_config, setup_->network));
+  for (const std::string& warning : warm_start_.warnings) LOG_WARNING("--warm_start: {}", warning);
+  return absl::OkStatus();
+}
+
+// Collective.
+absl::Status Trainer::begin_warm(const std::string& resumed_prefix) {
+  if (resumed_prefix.empty()) {
+    LOCKSTEP_RETURN_IF_ERROR(state_->begin_with(is_rank_0() ? warm_start_.weights.data() : nullptr, step_.get()));
+    LOG_INFO("beginning with the weights of {} (SHA-256 {})", warm_start_.description, warm_start_.weights_sha256);
+  } else {
+    LOG_INFO("--warm_start={} is not used: {} has a checkpoint already", config_.warm_start, config_.output_dir);
+  }
+  warm_start_.weights = {};
+  return absl::OkStatus();
 }
 
 void Trainer::log_start(const std::string& resumed_prefix) const {

@@ -13,6 +13,7 @@
 #include "core/train/train_setup.h"
 #include "core/train/train_step.h"
 #include "core/train/training_state.h"
+#include "core/train/warm_start.h"
 #include "mpi/communicator.h"
 
 namespace lockstep {
@@ -35,6 +36,8 @@ class Trainer {
   bool is_rank_0() const { return communicator_.rank() == 0; }
   absl::Status start();
   absl::Status enter_directory();
+  absl::Status load_warm_start_weights();
+  absl::Status begin_warm(const std::string& resumed_prefix);
   void log_start(const std::string& resumed_prefix) const;
   ReadPatience read_patience();
   absl::Status train_one_step();
@@ -61,6 +64,7 @@ class Trainer {
   DirectoryLock directory_lock_;  // rank 0: two runs in one directory would mix their checkpoints
   RunClock clock_;
   EvalResult last_evaluation_;
+  WarmStart warm_start_;  // rank 0, with --warm_start; its weights until they are in use
 
   int64_t first_step_ = 0;        // where this process started
   int64_t reported_step_ = 0;     // of the last report

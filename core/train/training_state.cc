@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/base/log.h"
 #include "core/train/agree.h"
 #include "core/train/file_watch.h"
@@ -13,6 +15,15 @@ namespace {
 template <typename T>
 std::span<T> values_of(const Param& param, T* flat) {
   return {flat + param.offset, static_cast<size_t>(param.size)};
+}
+
+// Whether any variable of Adam is there; then all must be.
+bool holds_optimizer(const LoadedCheckpoint& checkpoint, const ParamTable& params) {
+  const auto any = [&](const Param& param) {
+    return checkpoint.has(param.name + "/Adam") || checkpoint.has(param.name + "/Adam_1");
+  };
+  return checkpoint.has("beta1_power") || checkpoint.has("beta2_power") ||
+         std::any_of(params.params().begin(), params.params().end(), any);
 }
 
 }  // namespace
@@ -44,6 +55,13 @@ absl::StatusOr<std::string> TrainingState::restore(TrainStep* step) {
   LOCKSTEP_ASSIGN_OR_RETURN(const auto prefixes, communicator_.all_gather(prefix));
   prefix = prefixes[0];
   if (prefix.empty()) return prefix;
+  LOCKSTEP_RETURN_IF_ERROR(spread(scalars, step));
+  saved_step_ = step->next_step();
+  return prefix;
+}
+
+// Rank 0's state becomes that of every rank.
+absl::Status TrainingState::spread(Scalars scalars, TrainStep* step) {
   const size_t bytes = static_cast<size_t>(params_.buffer_size()) * sizeof(float);
   LOCKSTEP_ASSIGN_OR_RETURN(const HostState state, step->state_to_fill());
   LOCKSTEP_RETURN_IF_ERROR(communicator_.broadcast(&scalars, sizeof(scalars), 0));
@@ -51,11 +69,17 @@ absl::StatusOr<std::string> TrainingState::restore(TrainStep* step) {
     LOCKSTEP_RETURN_IF_ERROR(communicator_.broadcast(buffer, bytes, 0));
   }
   LOCKSTEP_RETURN_IF_ERROR(step->restore(scalars.step, scalars.beta1_power, scalars.beta2_power));
-  saved_step_ = scalars.step;
   LOCKSTEP_ASSIGN_OR_RETURN(const float* const weights, step->host_weights());
-  LOCKSTEP_RETURN_IF_ERROR(
-      check_same_on_all_ranks(communicator_, "the restored weights (SHA-256)", weights_sha256(params_, weights)));
-  return prefix;
+  return check_same_on_all_ranks(communicator_, "the restored weights (SHA-256)", weights_sha256(params_, weights));
+}
+
+absl::Status TrainingState::begin_with(const float* weights, TrainStep* step) {
+  LOCKSTEP_ASSIGN_OR_RETURN(const HostState state, step->state_to_fill());
+  const auto size = static_cast<size_t>(params_.buffer_size());
+  if (weights != nullptr) std::copy_n(weights, size, state.weights);
+  std::fill_n(state.first_moment, size, 0.0f);
+  std::fill_n(state.second_moment, size, 0.0f);
+  return spread({step->next_step(), step->beta1_power(), step->beta2_power()}, step);
 }
 
 absl::StatusOr<std::string> TrainingState::load_on_rank_0(TrainStep* step, Scalars* scalars) {
@@ -69,16 +93,26 @@ absl::StatusOr<std::string> TrainingState::load_on_rank_0(TrainStep* step, Scala
 
 absl::Status TrainingState::copy_from(const LoadedCheckpoint& checkpoint, TrainStep* step, Scalars* scalars) const {
   LOCKSTEP_ASSIGN_OR_RETURN(const HostState state, step->state_to_fill());
+  scalars->step = checkpoint.global_step();
   for (const Param& param : params_.params()) {
     LOCKSTEP_RETURN_IF_ERROR(checkpoint.read(param.name, param.shape, values_of(param, state.weights)));
+  }
+  if (!holds_optimizer(checkpoint, params_)) {
+    LOG_INFO("{} holds no variables of Adam, which begins anew", checkpoint.prefix());
+    const auto size = static_cast<size_t>(params_.buffer_size());
+    std::fill_n(state.first_moment, size, 0.0f);
+    std::fill_n(state.second_moment, size, 0.0f);
+    scalars->beta1_power = step->beta1_power();
+    scalars->beta2_power = step->beta2_power();
+    return absl::OkStatus();
+  }
+  for (const Param& param : params_.params()) {
     LOCKSTEP_RETURN_IF_ERROR(checkpoint.read(param.name + "/Adam", param.shape, values_of(param, state.first_moment)));
     LOCKSTEP_RETURN_IF_ERROR(
         checkpoint.read(param.name + "/Adam_1", param.shape, values_of(param, state.second_moment)));
   }
   LOCKSTEP_RETURN_IF_ERROR(checkpoint.read("beta1_power", {}, {&scalars->beta1_power, 1}));
-  LOCKSTEP_RETURN_IF_ERROR(checkpoint.read("beta2_power", {}, {&scalars->beta2_power, 1}));
-  scalars->step = checkpoint.global_step();
-  return absl::OkStatus();
+  return checkpoint.read("beta2_power", {}, {&scalars->beta2_power, 1});
 }
 
 absl::Status TrainingState::save(TrainStep* step) {

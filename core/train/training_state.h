@@ -24,8 +24,12 @@ class TrainingState {
                                                              double file_patience_s = 0);
 
   // Collective. Continues from the newest sound checkpoint, on every rank; "" when there is none, else its prefix. Rank
-  // 0 logs the checkpoints that were passed over, and why. Afterwards the weights' hash is equal on all ranks.
+  // 0 logs the checkpoints that were passed over, and why. Afterwards the weights' hash is equal on all ranks. A
+  // checkpoint without Adam's variables (an imported one) gives weights and step; Adam then begins anew.
   absl::StatusOr<std::string> restore(TrainStep* step);
+
+  // Collective, at the start of a run: begins with these weights (of rank 0; others pass null) instead of the seed's.
+  absl::Status begin_with(const float* weights, TrainStep* step);
 
   // Collective. Snapshots weights and moments; rank 0 writes them in the background. Waits for the weights'
   // all-gathers. A failed write of an earlier checkpoint is logged, not returned: training is worth more than the
@@ -47,6 +51,7 @@ class TrainingState {
   };
   absl::StatusOr<std::string> load_on_rank_0(TrainStep* step, Scalars* scalars);
   absl::Status copy_from(const LoadedCheckpoint& checkpoint, TrainStep* step, Scalars* scalars) const;
+  absl::Status spread(Scalars scalars, TrainStep* step);
 
   Communicator& communicator_;
   const ParamTable& params_;

@@ -15,6 +15,7 @@ using Command = std::function<absl::Status()>;
 void add_records_command(CLI::App& app, Command& chosen);  // records create
 void add_request_command(CLI::App& app, Command& chosen);  // request create
 void add_export_command(CLI::App& app, Command& chosen);
+void add_import_command(CLI::App& app, Command& chosen);
 void add_predict_command(CLI::App& app, Command& chosen);
 void add_inspect_command(CLI::App& app, Command& chosen);
 
