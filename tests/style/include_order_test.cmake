@@ -20,13 +20,14 @@ set(extra_for_serve/lockstep_main.cc jobs)
 # The emulated NCCL meets the emulated streams in one file.
 set(extra_for_mpi/emu/nccl_streams.cc kernels)
 
-# Header (regular expression) and the folders that own it; only their .cc and .cu files may include it.
+# Header (regular expression) and the folders that own it; only their .cc and .cu files may include it. `fuzz` is tests/fuzz,
+# whose targets take the bytes that a checksum or a compressed stream would hide from the fuzzer.
 set(owned_headers
   "mpi\\.h" "zlib\\.h" "nccl\\.h" "cuda[a-z_]*\\.h" "cudnn[a-z_]*\\.h" "cublas[a-zA-Z_]*\\.h" "boost/.*" "grpcpp/.*"
   "curl/.*" "png\\.h" "leveldb/.*" "sqlite3\\.h" "openssl/.*" "isa-l.*" "hwy/.*" "(.*/)?[a-z_]+\\.pb\\.h")
 set(owners
-  "mpi" "io" "mpi" "kernels" "kernels" "kernels" "serve" "serve"
-  "io" "io" "io" "jobs" "core/base" "io" "kernels|bench|support" "io|core/nn|serve")
+  "mpi" "io|fuzz" "mpi" "kernels" "kernels" "kernels" "serve" "serve"
+  "io" "io" "io" "jobs" "core/base" "io" "kernels|bench|support" "io|core/nn|serve|fuzz")
 
 function(folder_of path out)
   set(best)

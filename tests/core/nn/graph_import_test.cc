@@ -8,7 +8,7 @@
 #include <functional>
 
 #include "io/proto/saved_model.pb.h"
-#include "tests/core/import_fixture.h"
+#include "tests/core/nn/import_fixture.h"
 
 namespace lockstep {
 namespace {

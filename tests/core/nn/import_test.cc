@@ -11,7 +11,7 @@
 #include "io/protobuf_bytes.h"
 #include "io/saved_model.h"
 #include "io/tensor_bundle.h"
-#include "tests/core/import_fixture.h"
+#include "tests/core/nn/import_fixture.h"
 #include "tests/support/damage.h"
 #include "tests/support/fault_file.h"
 

@@ -5,7 +5,7 @@
 #include "core/nn/init.h"
 #include "core/nn/onnx_export.h"
 #include "core/nn/saved_model_export.h"
-#include "tests/core/import_fixture.h"
+#include "tests/core/nn/import_fixture.h"
 
 namespace lockstep {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "core/nn/import/onnx_import.h"
 #include "io/proto/onnx.pb.h"
-#include "tests/core/import_fixture.h"
+#include "tests/core/nn/import_fixture.h"
 
 namespace lockstep {
 namespace {
