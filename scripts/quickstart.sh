@@ -50,12 +50,13 @@ awk -v got="$accuracy" -v want="$wanted_accuracy" 'BEGIN { exit !(got >= want) }
   failed "the accuracy is below $wanted_accuracy"
 
 say "Export: the training ended with a SavedModel; an ONNX file beside it"
-ls -d "$out"/run/export/Servo/*
-run "$bin/lockstep" export --model_dir "$out/run" --directory "$out/run/export/model.onnx" --format onnx
+exports=("$out"/run/export/Servo/*)
+readonly saved_model=${exports[-1]}
+run "$bin/lockstep" export --model_dir "$saved_model" --directory "$out/run/export/model.onnx" --format onnx
 
-say "Prediction: the first ten test images"
+say "Prediction: the first ten test images, by the SavedModel"
 run "$bin/lockstep" request create --data_dir "$out/records" -n 10 --output "$out/request.json"
-run "$bin/lockstep" predict --model_dir "$out/run" --json-instances "$out/request.json" | tee "$out/predict.txt"
+run "$bin/lockstep" predict --model_dir "$saved_model" --json-instances "$out/request.json" | tee "$out/predict.txt"
 classes=$(tail -n +2 "$out/predict.txt" | cut -d ' ' -f 1 | paste -s -d ' ')
 [[ $classes == "$wanted_classes" ]] || failed "predicted $classes, wanted $wanted_classes"
 echo "OK"

@@ -27,6 +27,11 @@ expect_equal 7 "$(lockstep predict --model_dir run --image "$SOURCE_DIR/docs/ima
 export_directory=$(echo run/export/Servo/*)
 [[ $export_directory =~ /[0-9]+$ ]] || fail "expected one export, found $export_directory"
 lockstep export --model_dir run --directory run/model.onnx --format onnx
+# The weights are the same, and so is every digit of what they predict.
+for model in "$export_directory" run/export/Servo run/model.onnx; do
+  lockstep predict --model_dir "$model" --json-instances request.json >exported_table
+  cmp table exported_table || fail "$model predicts other numbers than its run"
+done
 lockstep inspect run >inspected
 for what in 'model.ckpt-1000.index .* verified' "${export_directory#run/} .*SavedModel .* verified" 'model.onnx .*ONNX'; do
   grep -q "^$what" inspected || fail "inspect does not tell of: $what"
