@@ -4,19 +4,20 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <charconv>
 #include <map>
 #include <optional>
 #include <set>
 #include <utility>
 
-#include "io/proto/trackable_object_graph.pb.h"
-#include "io/protobuf_bytes.h"
+#include "core/nn/import/object_names.h"
 
 namespace lockstep {
 namespace {
 
-constexpr std::string_view kObjectGraph = "_CHECKPOINTABLE_OBJECT_GRAPH";
-constexpr std::string_view kVariableValue = "VARIABLE_VALUE";
+constexpr std::string_view kSlot = "/.OPTIMIZER_SLOT/";             // of a weight's copy in an optimizer of Keras 2
+constexpr std::string_view kValue = "/.ATTRIBUTES/VARIABLE_VALUE";  // ends the name of an object's variable
 constexpr size_t kMaxListed = 40;
 
 using Keys = std::vector<std::string>;             // one for each parameter
@@ -63,49 +64,92 @@ Names own_names(const TensorBundleReader& reader) {
   return names;
 }
 
-// The names that variables of TensorFlow 2 had; those that several had do not count.
-absl::StatusOr<Names> object_names(const TensorBundleReader& reader) {
-  Names names;
-  if (!reader.entries().contains(kObjectGraph)) return names;
-  LOCKSTEP_ASSIGN_OR_RETURN(const auto strings, reader.read_strings(kObjectGraph));
-  proto::TrackableObjectGraph graph;
-  if (strings.size() != 1 || !parse_protobuf(strings[0], &graph)) {
-    return absl::DataLossError(
-        fmt::format("{}: tensor `{}` is not the object graph of a checkpoint", reader.prefix(), kObjectGraph));
+// The last part of a parameter's name: "kernel" or "bias".
+std::string part_of(const Param& param) { return param.name.substr(param.name.rfind('/') + 1); }
+
+// Where Keras numbers what it keeps: "<scope><number>/<rest>", of a variable named
+// "<scope><number>/<rest>/.ATTRIBUTES/…".
+struct Numbered {
+  std::string scope;
+  int number = 0;
+  std::string rest;  // "" when the number ends the name
+};
+
+std::optional<Numbered> numbered(std::string_view name, std::string_view list) {
+  if (!name.ends_with(kValue)) return std::nullopt;
+  name.remove_suffix(kValue.size());
+  const size_t at = name.rfind(list);
+  if (at == std::string_view::npos || (at > 0 && name[at - 1] != '/')) return std::nullopt;
+  Numbered found{.scope = std::string(name.substr(0, at + list.size())), .rest = ""};
+  name.remove_prefix(at + list.size());
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), found.number);
+  const std::string_view rest = name.substr(static_cast<size_t>(end - name.data()));
+  if (error != std::errc() || found.number < 0 || (!rest.empty() && (rest.size() == 1 || rest[0] != '/'))) {
+    return std::nullopt;
   }
-  std::set<std::string> several;
-  for (const auto& node : graph.nodes()) {
-    for (const auto& attribute : node.attributes()) {
-      if (attribute.name() != kVariableValue || !reader.entries().contains(attribute.checkpoint_key())) continue;
-      const auto [known, fresh] = names.emplace(attribute.full_name(), attribute.checkpoint_key());
-      if (!fresh && known->second != attribute.checkpoint_key()) several.insert(attribute.full_name());
-    }
-  }
-  for (const std::string& name : several) names.erase(name);
-  return names;
+  if (!rest.empty()) found.rest = std::string(rest.substr(1));
+  return found;
 }
 
-// Layer i of the network is "<scope>layer_with_weights-i".
-std::optional<Keys> match_keras_order(const TensorBundleReader& reader, const ParamTable& params) {
+// The weights of Keras's numbered layers in the order of their numbers, which is that of our layers: layers without
+// weights have numbers too. A layer with other variables than a kernel and a bias makes it another network.
+std::optional<Keys> match_layer_numbers(const TensorBundleReader& reader, const ParamTable& params,
+                                        std::string_view list) {
+  std::map<std::pair<int, std::string>, std::string> weights;  // number and part
   std::set<std::string> scopes;
-  constexpr std::string_view kFirst = "layer_with_weights-0/kernel/.ATTRIBUTES/VARIABLE_VALUE";
   for (const auto& [name, entry] : reader.entries()) {
-    if (name.ends_with(kFirst)) scopes.insert(name.substr(0, name.size() - kFirst.size()));
+    if (entry.dtype != TensorDtype::kFloat32) continue;  // the seed of a dropout
+    auto found = numbered(name, list);
+    if (!found || found->rest.empty() || found->rest.find(kSlot) != std::string::npos) continue;
+    if (found->rest == "_kernel") found->rest = "kernel";  // Keras 3 from 3.1 on
+    scopes.insert(found->scope);
+    if (!weights.emplace(std::pair(found->number, found->rest), name).second) return std::nullopt;
   }
-  if (scopes.size() != 1) return std::nullopt;
+  if (scopes.size() != 1 || weights.size() != params.params().size()) return std::nullopt;
   Keys keys;
   int layer = -1;
   for (const Param& param : params.params()) {
-    const std::string part = param.name.substr(param.name.rfind('/') + 1);
-    if (part == "kernel") ++layer;
-    keys.push_back(fmt::format("{}layer_with_weights-{}/{}/.ATTRIBUTES/VARIABLE_VALUE", *scopes.begin(), layer, part));
-    if (!reader.entries().contains(keys.back())) return std::nullopt;
-  }
-  const std::string beyond = fmt::format("{}layer_with_weights-{}/", *scopes.begin(), layer + 1);
-  for (const auto& [name, entry] : reader.entries()) {
-    if (name.starts_with(beyond)) return std::nullopt;
+    const std::string part = part_of(param);
+    // The next layer with weights.
+    if (part == "kernel") {
+      const auto next = weights.lower_bound({layer + 1, ""});
+      if (next == weights.end()) return std::nullopt;
+      layer = next->first.first;
+    }
+    const auto weight = weights.find({layer, part});
+    if (weight == weights.end()) return std::nullopt;
+    keys.push_back(weight->second);
   }
   return keys;
+}
+
+// An optimizer of Keras 3 lists the variables that it trains, kernel and bias of each layer in turn; whatever it lists,
+// a checkpoint has under this name only.
+std::optional<Keys> match_trainable_variables(const TensorBundleReader& reader, const ParamTable& params) {
+  std::map<int, std::string> variables;
+  std::set<std::string> scopes;
+  for (const auto& [name, entry] : reader.entries()) {
+    const auto found = numbered(name, "_trainable_variables/");
+    if (!found || !found->rest.empty()) continue;
+    scopes.insert(found->scope);
+    variables.emplace(found->number, name);
+  }
+  const auto count = static_cast<int>(params.params().size());
+  if (scopes.size() != 1 || static_cast<int>(variables.size()) != count) return std::nullopt;
+  Keys keys;
+  for (int i = 0; i < count; ++i) {
+    const auto variable = variables.find(i);
+    if (variable == variables.end()) return std::nullopt;
+    keys.push_back(variable->second);
+  }
+  return keys;
+}
+
+std::optional<Keys> match_keras_order(const TensorBundleReader& reader, const ParamTable& params) {
+  for (const std::string_view list : {"layer_with_weights-", "_operations/", "_layers/"}) {
+    if (auto keys = match_layer_numbers(reader, params, list)) return keys;
+  }
+  return match_trainable_variables(reader, params);
 }
 
 absl::Status no_match(const TensorBundleReader& reader, const ParamTable& params) {

@@ -16,7 +16,10 @@ namespace lockstep {
 //   1. TensorFlow's layer names, as ours ("conv2d/kernel");
 //   2. the same in one scope ("tower/conv2d/kernel");
 //   3. a checkpoint of TensorFlow 2: the same two rules for the names that its variables had;
-//   4. Keras's numbers of layers ("…layer_with_weights-0/kernel/.ATTRIBUTES/VARIABLE_VALUE"), in our order of layers.
+//   4. Keras's numbers of layers, in our order of layers: "…layer_with_weights-0/kernel/.ATTRIBUTES/VARIABLE_VALUE"
+//   and, of
+//      Keras 3, "…_operations/2/_kernel/…" or "…_layers/2/…";
+//   5. the variables that an optimizer of Keras 3 trains ("…_trainable_variables/0/…"), in the order of our parameters.
 absl::StatusOr<std::vector<std::string>> match_parameters(const TensorBundleReader& reader, const ParamTable& params);
 
 }  // namespace lockstep

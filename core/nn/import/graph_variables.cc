@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/nn/import/object_names.h"
 #include "io/proto/graph.pb.h"
 #include "io/proto/saved_model.pb.h"
 
@@ -111,6 +112,9 @@ absl::StatusOr<GraphVariables> GraphVariables::open(GraphView& graph, const prot
                                                     const TensorBundleReader* bundle) {
   GraphVariables variables;
   variables.bundle_ = bundle;
+  if (bundle != nullptr) {
+    LOCKSTEP_ASSIGN_OR_RETURN(variables.object_keys_, object_names(*bundle));
+  }
   if (bundle == nullptr || saver.restore_op_name().empty()) return variables;
   LOCKSTEP_ASSIGN_OR_RETURN(variables.keys_, RestoreWalk(graph).walk(saver.restore_op_name()));
   return variables;
@@ -121,7 +125,11 @@ absl::StatusOr<ParamTensor> GraphVariables::read(const GraphView& graph, const T
   const auto key = keys_.find(variable.node);
   const std::string shared = string_attr(*variable.node, "shared_name", "");
   const std::string own = shared.empty() ? variable.node->name() : shared;
-  const std::string name = key != keys_.end() ? key->second : own;
+  std::string name = key != keys_.end() ? key->second : own;
+  if (key == keys_.end() && !bundle_->entries().contains(own)) {
+    // What Keras 3 hands to tf.saved_model.save: the restore operation fills copies of the variables.
+    if (const auto object = object_keys_.find(own); object != object_keys_.end()) name = object->second;
+  }
   const auto found = bundle_->find(name);
   if (!found.ok()) return annotate(found.status(), graph.describe(variable));
   const BundleEntry& entry = **found;

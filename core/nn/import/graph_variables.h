@@ -28,12 +28,14 @@ class GraphVariables {
   // True for the operators that hold a variable: VarHandleOp, VariableV2 and Variable.
   static bool is_variable(const proto::NodeDef& node);
 
-  // The values of the variable. A variable that the graph does not restore is looked for by its own name.
+  // The values of the variable. A variable that the graph does not restore is looked for by its own name: among the
+  // tensors, then among the objects of TensorFlow 2.
   absl::StatusOr<ParamTensor> read(const GraphView& graph, const TensorRef& variable) const;
 
  private:
   const TensorBundleReader* bundle_ = nullptr;
   std::map<const proto::NodeDef*, std::string> keys_;
+  std::map<std::string, std::string> object_keys_;  // object_names()
 };
 
 }  // namespace lockstep

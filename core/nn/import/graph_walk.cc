@@ -110,7 +110,7 @@ class Walker {
   // those that do are scaled up, before or after:
   //   (x / keep) * floor(keep + random)                       TensorFlow 1.0 to 1.12
   //   (x * scale) * cast(random >= rate)                      1.13 on
-  //   select(random >= rate, x * scale, 0)                    2.12 on
+  //   select(random >= rate, x * scale, 0)                    2.12 on, also with x / (1 - rate) where the rate is fed
   absl::StatusOr<std::optional<Drop>> dropout(const TensorRef& at) {
     if (at.node->op() != "Mul") {
       LOCKSTEP_ASSIGN_OR_RETURN(const auto mask, mask_at(at, 0));
@@ -197,6 +197,9 @@ class Walker {
     if (op == "RealDiv" && mask.threshold_is_kept && same(factor, mask.threshold)) {
       return std::optional<Drop>(Drop{x, std::nullopt});
     }
+    if (op == "RealDiv" && !mask.threshold_is_kept && is_rest(factor, mask.threshold)) {
+      return std::optional<Drop>(Drop{x, std::nullopt});
+    }
     if (op == "Mul" && is_inverse_of_rest(factor, mask.threshold)) return std::optional<Drop>(Drop{x, std::nullopt});
     return graph_.unsupported(data, "a dropout with a rate that is neither constant nor fed");
   }
@@ -206,33 +209,43 @@ class Walker {
     return plain_a.ok() && plain_b.ok() && *plain_a == *plain_b;
   }
 
-  // factor == 1 / (1 - rate)
-  bool is_inverse_of_rest(const TensorRef& factor, const TensorRef& rate) {
-    const auto division = values_.skip_copies(factor);
-    if (!division.ok() || division->node->op() != "RealDiv") return false;
-    const auto one = graph_.input(*division, 0), rest = graph_.input(*division, 1);
-    if (!one.ok() || !rest.ok() || values_.scalar(*one) != 1.0) return false;
-    const auto difference = values_.skip_copies(*rest);
+  // factor == 1 - rate
+  bool is_rest(const TensorRef& factor, const TensorRef& rate) {
+    const auto difference = values_.skip_copies(factor);
     if (!difference.ok() || difference->node->op() != "Sub") return false;
     const auto minuend = graph_.input(*difference, 0), subtrahend = graph_.input(*difference, 1);
     return minuend.ok() && subtrahend.ok() && values_.scalar(*minuend) == 1.0 && same(*subtrahend, rate);
   }
 
+  // factor == 1 / (1 - rate)
+  bool is_inverse_of_rest(const TensorRef& factor, const TensorRef& rate) {
+    const auto division = values_.skip_copies(factor);
+    if (!division.ok() || division->node->op() != "RealDiv") return false;
+    const auto one = graph_.input(*division, 0), rest = graph_.input(*division, 1);
+    return one.ok() && rest.ok() && values_.scalar(*one) == 1.0 && is_rest(*rest, rate);
+  }
+
   // --- Conditions ---
 
-  // Switch and Merge: two branches of one condition. A dropout against nothing is a dropout, whatever the condition is;
-  // otherwise the graph must fix it.
-  absl::StatusOr<TensorRef> merge(const TensorRef& at) {
-    if (data_input_count(*at.node) != 2 || at.port != 0) return refuse(at, at.node->op());
-    LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef a, graph_.input(at, 0));
-    LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef b, graph_.input(at, 1));
+  // The two branches of a condition, when one is the dropout of the other: a dropout, whatever the condition is.
+  absl::StatusOr<std::optional<Drop>> dropout_or_nothing(const TensorRef& a, const TensorRef& b) {
     for (const auto& [plain, other] : {std::pair(a, b), std::pair(b, a)}) {
       LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef inside, values_.skip_copies(other));
       const std::string& op = inside.node->op();
       if (op != "Mul" && op != "Select" && op != "SelectV2") continue;
       LOCKSTEP_ASSIGN_OR_RETURN(const auto drop, dropout(inside));
-      if (drop && same(drop->data, plain)) return record(at, *drop);
+      if (drop && same(drop->data, plain)) return drop;
     }
+    return std::optional<Drop>();
+  }
+
+  // Switch and Merge: two branches of one condition, which the graph must fix unless it is about a dropout.
+  absl::StatusOr<TensorRef> merge(const TensorRef& at) {
+    if (data_input_count(*at.node) != 2 || at.port != 0) return refuse(at, at.node->op());
+    LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef a, graph_.input(at, 0));
+    LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef b, graph_.input(at, 1));
+    LOCKSTEP_ASSIGN_OR_RETURN(const auto drop, dropout_or_nothing(a, b));
+    if (drop) return record(at, *drop);
     for (const TensorRef& side : {a, b}) {
       LOCKSTEP_ASSIGN_OR_RETURN(const auto gate, find_switch(side));
       if (!gate) continue;
@@ -264,8 +277,12 @@ class Walker {
   absl::StatusOr<TensorRef> conditional(const TensorRef& at) {
     LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef predicate, graph_.input(at, 0));
     const auto value = values_.scalar(predicate);
-    if (!value) return graph_.unsupported(at, "a condition that the graph does not fix");
-    return graph_.branch(at, *value != 0);
+    if (value) return graph_.branch(at, *value != 0);
+    LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef yes, graph_.branch(at, true));
+    LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef no, graph_.branch(at, false));
+    LOCKSTEP_ASSIGN_OR_RETURN(const auto drop, dropout_or_nothing(yes, no));
+    if (drop) return record(at, *drop);
+    return graph_.unsupported(at, "a condition that decides between two networks and that the graph does not fix");
   }
 
   GraphView& graph_;

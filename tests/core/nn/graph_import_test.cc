@@ -316,6 +316,35 @@ TEST_F(NnGraphImport, DropoutOfEveryAgeIsRecognised) {
   expect_unsupported({"node `scaled` (Mul)", "keeps 0.75 of the numbers but scales them by 1.5"});
 }
 
+// What tf.compat.v1.nn.dropout and tf.nn.dropout make of a rate, or of what is kept, that is fed: no number to take.
+TEST_F(NnGraphImport, DropoutThatIsFedIsLeftOutWithAWarning) {
+  graph_.ints("size", {2});
+  graph_.node("random", "RandomUniform", {"size"});
+  graph_.node("fed", "Placeholder");
+  graph_.constant("one", {}, 1.0f);
+  graph_.constant("none", {}, 0.0f);
+  graph_.node("rate", "Sub", {"one", "fed"});
+  graph_.node("kept", "GreaterEqual", {"random", "rate"});
+  graph_.node("rest", "Sub", {"one", "rate"});
+  graph_.node("inverse", "RealDiv", {"one", "rest"});
+  graph_.node("divided", "RealDiv", {"reshape", "rest"});
+  graph_.node("scaled", "Mul", {"reshape", "inverse"});
+  graph_.node("divides", "SelectV2", {"kept", "divided", "none"});
+  graph_.node("multiplies", "SelectV2", {"kept", "scaled", "none"});
+  for (const std::string form : {"divides", "multiplies"}) {
+    graph_.rewire("matmul", 0, form);
+    const auto model = graph_.import();
+    ASSERT_TRUE(model.ok()) << form << ": " << model.status();
+    EXPECT_EQ(model->config.layers.size(), 3u) << form;
+    EXPECT_THAT(model->warnings, ElementsAre(HasSubstr("node `" + form + "` (SelectV2): a dropout whose rate is fed")));
+  }
+  // What does not come from the rate is no dropout's scale.
+  graph_.node("other", "Placeholder");
+  graph_.rewire("rest", 1, "other");
+  graph_.rewire("matmul", 0, "divides");
+  expect_unsupported({"node `divided` (RealDiv)", "a dropout with a rate that is neither constant nor fed"});
+}
+
 TEST_F(NnGraphImport, OperatorOutsideTheFamilyIsNamedWithItsNode) {
   graph_.at("relu").set_op("Elu");
   expect_unsupported({"node `relu` (Elu)", "this operator is not supported. Supported: Conv2D, BiasAdd"});
@@ -538,6 +567,60 @@ TEST_F(NnGraphImport, ConditionThatTheGraphFixesIsDecided) {
   expect_same_network();
   graph_.attr("yes", "value").mutable_tensor()->set_bool_val(0, false);
   expect_unsupported({"Conv3D"});
+}
+
+// A function of the library that returns its one argument, or a dropout of it.
+void add_dropout_branch(Graph* graph, const std::string& name, bool drops) {
+  proto::FunctionDef& function = *graph->meta().mutable_graph_def()->mutable_library()->add_function();
+  function.mutable_signature()->set_name(name);
+  function.mutable_signature()->add_input_arg()->set_name("data");
+  function.mutable_signature()->add_output_arg()->set_name("out");
+  const auto node = [&](const std::string& node_name, const std::string& op, const std::vector<std::string>& inputs) {
+    proto::NodeDef& added = *function.add_node_def();
+    added.set_name(node_name);
+    added.set_op(op);
+    for (const std::string& input : inputs) added.add_input(input);
+    return &added;
+  };
+  const auto number = [&](const std::string& node_name, float value) {
+    auto& tensor = *(*node(node_name, "Const", {})->mutable_attr())["value"].mutable_tensor();
+    tensor.set_dtype(proto::DT_FLOAT);
+    tensor.mutable_tensor_shape();
+    tensor.add_float_val(value);
+  };
+  (*function.mutable_ret())["out"] = drops ? "drop:output:0" : "same:output:0";
+  if (!drops) {
+    node("same", "Identity", {"data"});
+    return;
+  }
+  number("rate", 0.25f);
+  number("scale", 1 / 0.75f);
+  number("none", 0);
+  node("size", "Shape", {"data"});
+  node("random", "RandomUniform", {"size:output:0"});
+  node("kept", "GreaterEqual", {"random:output:0", "rate:output:0"});
+  node("scaled", "Mul", {"data", "scale:output:0"});
+  node("drop", "SelectV2", {"kept:z:0", "scaled:z:0", "none:output:0"});
+}
+
+TEST_F(NnGraphImport, ConditionOfADropoutNeedsNoValue) {
+  add_dropout_branch(&graph_, "training", true);
+  add_dropout_branch(&graph_, "predicting", false);
+  graph_.node("is_training", "Placeholder");
+  proto::NodeDef& condition = graph_.node("if", "If", {"is_training", "reshape"});
+  auto& attr = *condition.mutable_attr();
+  attr["then_branch"].mutable_func()->set_name("training");
+  attr["else_branch"].mutable_func()->set_name("predicting");
+  graph_.rewire("matmul", 0, "if");
+  auto model = graph_.import();
+  ASSERT_TRUE(model.ok()) << model.status();
+  ASSERT_EQ(model->config.layers.size(), 4u);
+  EXPECT_EQ(std::get<DropoutConfig>(model->config.layers[2].kind).rate, 0.25);
+  // Branches that differ in more: the graph must say which.
+  const int last = graph_.meta().graph_def().library().function_size() - 1;
+  auto& predicting = *graph_.meta().mutable_graph_def()->mutable_library()->mutable_function(last);
+  predicting.mutable_node_def(0)->set_op("Relu");
+  expect_unsupported({"node `if` (If)", "a condition that decides between two networks"});
 }
 
 }  // namespace

@@ -2,9 +2,9 @@
 // Models that TensorFlow and its relatives wrote (tests/data/tensorflow_models), imported.
 #include <gmock/gmock.h>
 
+#include <cctype>
 #include <filesystem>
 
-#include "core/nn/import/checkpoint_names.h"
 #include "core/nn/import/graph_import.h"
 #include "core/nn/import/onnx_import.h"
 #include "io/proto/saved_model.pb.h"
@@ -27,7 +27,9 @@ struct ForeignModel {
   std::string name;
   double dropout_rate;
   int64_t global_step = 0;
-  bool has_graph = true;
+  std::string checkpoint = "";  // of those without a graph, its prefix
+  bool has_graph() const { return checkpoint.empty(); }
+  std::string path() const { return model_file(name) + checkpoint; }
 };
 void PrintTo(const ForeignModel& model, std::ostream* stream) { *stream << model.name; }
 
@@ -37,15 +39,18 @@ const ForeignModel kModels[] = {{"v1_resource", 0},
                                 {"v2_module", 0},
                                 {"v2_keras", 0},
                                 {"checkpoint_v1", 0, 70},
-                                {"checkpoint_v2", 0, 0, /*has_graph=*/false},
+                                {"v2_keras3", 0},
+                                {"checkpoint_v2", 0, 0, "/ckpt-1"},
+                                {"checkpoint_keras3", 0, 0, "/plain"},
+                                {"checkpoint_keras3", 0, 0, "/trained"},
                                 {"tf2onnx.onnx", 0},
                                 {"torch.onnx", 0.5}};
 
 class NnImportFiles : public testing::TestWithParam<ForeignModel> {
  protected:
   absl::StatusOr<TrainedModel> load() {
-    const std::string path = model_file(GetParam().name);
-    return GetParam().has_graph ? load_trained_model(path) : load_trained_model(path + "/ckpt-1", imported_config());
+    const std::string path = GetParam().path();
+    return GetParam().has_graph() ? load_trained_model(path) : load_trained_model(path, imported_config());
   }
 };
 
@@ -67,7 +72,7 @@ TEST_P(NnImportFiles, WeightsAreTheSameBitsWhateverTheyWereStoredIn) {
 }
 
 TEST_P(NnImportFiles, LoadForADescribedNetworkTakesTheRightOneOnly) {
-  const std::string path = model_file(GetParam().name) + (GetParam().has_graph ? "" : "/ckpt-1");
+  const std::string path = GetParam().path();
   const auto model = load_trained_model(path, imported_config(0.1));
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ(to_yaml(model->config), to_yaml(imported_config(0.1)));
@@ -80,8 +85,8 @@ TEST_P(NnImportFiles, LoadForADescribedNetworkTakesTheRightOneOnly) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, NnImportFiles, testing::ValuesIn(kModels), [](const auto& test) {
-  std::string name = test.param.name;
-  std::replace(name.begin(), name.end(), '.', '_');
+  std::string name = test.param.name + test.param.checkpoint;
+  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
   return name;
 });
 
@@ -156,7 +161,8 @@ TEST_P(NnImportDamage, CutAndFlippedGraphsGiveAStatus) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, NnImportDamage,
-                         testing::Values("v1_frozen", "v1_resource", "v1_reference", "v2_module", "v2_keras"),
+                         testing::Values("v1_frozen", "v1_resource", "v1_reference", "v2_module", "v2_keras",
+                                         "v2_keras3"),
                          [](const auto& test) { return test.param; });
 
 TEST(NnImport, CutAndFlippedOnnxGivesAStatus) {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the models of this folder: one small network, saved in every way that the importers read.
 
-Run here with TensorFlow 2.21, tf_keras, tf2onnx and onnx; the files hold no times and no random numbers beyond the seed.
+Run here with TensorFlow 2.21, Keras 3, tf_keras, tf2onnx and onnx; the files hold no times and no random numbers beyond the seed.
 """
 import os
 import shutil
@@ -184,6 +184,40 @@ def checkpoint_v2():
         os.path.join(directory, "ckpt-1"))
 
 
+def keras3_model():
+    """Of a second model of the process: its layers are not numbered like ours."""
+    import keras  # Keras 3; tf.keras is Keras 2 here
+    k = keras.layers
+
+    def build():
+        return keras.Sequential([
+            keras.Input((64,)), k.Reshape((8, 8, 1)),
+            k.Conv2D(4, 3, padding="same", activation="relu"), k.MaxPooling2D(),
+            k.Conv2D(5, 3, padding="same", activation="relu"), k.MaxPooling2D(),
+            k.Flatten(), k.Dense(6, activation="relu"), k.Dropout(0.4), k.Dense(3, activation="softmax")])
+
+    build()
+    model = build()
+    model.set_weights(list(WEIGHTS.values()))
+    assert np.allclose(model(INPUTS), expected(), atol=1e-6)
+    return model
+
+
+def v2_keras3():
+    tf.saved_model.save(keras3_model(), path("v2_keras3"))
+
+
+def checkpoint_keras3():
+    """Two checkpoints of the same objects: with an optimizer, which then names the variables, and without."""
+    import keras
+    directory = path("checkpoint_keras3")
+    model = keras3_model()
+    tf.train.Checkpoint(model=model).write(os.path.join(directory, "plain"))
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(model.trainable_variables)
+    tf.train.Checkpoint(model=model, optimizer=optimizer).write(os.path.join(directory, "trained"))
+
+
 def onnx_tf2onnx():
     import tf2onnx
     module = Module()
@@ -243,8 +277,8 @@ def check_onnx(name):
 def main():
     INPUTS.tofile(path("inputs.f32"))
     expected().tofile(path("probabilities.f32"))
-    for make in (v1_resource, v1_reference, v1_frozen, checkpoint_v1, v2_module, v2_keras, checkpoint_v2, onnx_tf2onnx,
-                 onnx_torch):
+    for make in (v1_resource, v1_reference, v1_frozen, checkpoint_v1, v2_module, v2_keras, checkpoint_v2, v2_keras3,
+                 checkpoint_keras3, onnx_tf2onnx, onnx_torch):
         if len(sys.argv) == 1 or make.__name__ in sys.argv[1:]:
             make()
     for name in ("torch.onnx", "tf2onnx.onnx"):
