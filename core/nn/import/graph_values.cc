@@ -39,8 +39,9 @@ std::vector<int64_t> shape_of(const proto::TensorProto& tensor) {
   return shape;
 }
 
-// `count` elements of a constant: raw bytes, or a list whose last number stands for all that follow. False when there
-// are too few or too many, or too many to make from one number.
+// `count` elements of a constant: raw bytes, or a list whose last number stands for all that follow; no number at all
+// is zeros, as TensorFlow's optimizer writes them. False when there are too few or too many, or too many to make from
+// one number.
 template <typename T, typename List>
 bool take_elements(const proto::TensorProto& tensor, const List& list, int64_t count, std::vector<T>* out) {
   const auto size = static_cast<size_t>(count);
@@ -52,9 +53,7 @@ bool take_elements(const proto::TensorProto& tensor, const List& list, int64_t c
     std::memcpy(out->data(), tensor.tensor_content().data(), tensor.tensor_content().size());
     return true;
   }
-  if (list.size() > count || (list.empty() && count > 0) || (list.size() < count && count > kMaxFilledElements)) {
-    return false;
-  }
+  if (list.size() > count || (list.size() < count && count > kMaxFilledElements)) return false;
   out->assign(list.begin(), list.end());
   out->resize(size, out->empty() ? T{} : out->back());
   return true;

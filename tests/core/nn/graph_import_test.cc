@@ -386,14 +386,34 @@ TEST_F(NnGraphImport, WeightsOfAnotherShapeAreNamed) {
 TEST_F(NnGraphImport, ConstantsMustHaveTheirNumbers) {
   auto& kernel = *graph_.attr("k", "value").mutable_tensor();
   kernel.clear_float_val();
-  expect_invalid({"node `k` (Const)", "without as many numbers as its shape says"});
   kernel.set_tensor_content(std::string(17, 'x'));
-  expect_invalid({"node `k` (Const)"});
+  expect_invalid({"node `k` (Const)", "without as many numbers as its shape says"});
   kernel.clear_tensor_content();
   for (int i = 0; i < 19; ++i) kernel.add_float_val(1);  // one too many
   expect_invalid({"node `k` (Const)"});
   kernel.set_dtype(proto::DT_DOUBLE);
   expect_unsupported({"node `k` (Const)", "float32"});
+}
+
+// TensorFlow's graph optimizer leaves all numbers out where they are zeros, of shapes as of weights.
+TEST_F(NnGraphImport, ConstantWithoutNumbersIsZeros) {
+  graph_.attr("b", "value").mutable_tensor()->clear_float_val();
+  graph_.node("sizes", "Shape", {"pool"});
+  for (const char* name : {"from", "to", "step"}) graph_.ints(name, {name == std::string("from") ? 0 : 1});
+  graph_.attr("from", "value").mutable_tensor()->clear_int_val();
+  graph_.node("examples", "StridedSlice", {"sizes", "from", "to", "step"});
+  graph_.attr("examples", "shrink_axis_mask").set_i(1);
+  graph_.ints("rest", {8}, true);
+  graph_.node("shape", "Pack", {"examples", "rest"});
+  graph_.rewire("reshape", 1, "shape");
+  expect_same_network();
+  const auto model = graph_.import();
+  ASSERT_TRUE(model.ok()) << model.status();
+  const Network network = *Network::build(model->config);
+  const Param& bias = network.params().params()[1];
+  ASSERT_EQ(bias.size, 2);
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(model->weights.data()[bias.offset + i], 0.0f);
+  EXPECT_EQ(model->weights.data()[0], 0.1f);
 }
 
 TEST_F(NnGraphImport, HugeSizesGetNoMemory) {
