@@ -3,7 +3,8 @@
 // loss[n] = log(sum_c exp(logits[n,c])) - logits[n,label]; grad = (softmax - onehot) * grad_scale.
 // A row's results depend on that row alone. Logits of any finite size are safe (the row maximum is subtracted); a NaN
 // or infinity in a row gives NaN in that row. probabilities and grad_logits may be null, or the same buffer as logits.
-// Errors: InvalidArgument for C < 1 or a label outside [0, C), naming the example; then no output is touched.
+// Errors: InvalidArgument for C < 1 or a label outside [0, C), naming the example; then no output is touched. On a GPU,
+// which meets the labels when it runs, such a label makes its example's loss NaN, and its gradient that of no label.
 #pragma once
 
 #include <cstdint>

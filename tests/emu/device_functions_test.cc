@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -12,6 +13,7 @@
 #include "kernels/emu/warp_ops.h"
 #include "tests/emu/emulated_test.h"
 #include "tests/emu/sound_kernels.h"
+#include "tests/support/fill.h"
 
 namespace lockstep {
 namespace {
@@ -124,6 +126,48 @@ TEST_P(DeviceFunctions, MaximumKeepsNan) {
   const DeviceBuffer<float> dx = buffer(x), y = buffer(128);
   ASSERT_EQ(outcome(sound::reductions(stream_, dx.data(), 64, y.data())), "ok");
   for (const float value : values(y)) EXPECT_TRUE(std::isnan(value));
+}
+
+TEST_P(DeviceFunctions, ProductIsTheSumOfItsChunksInOrder) {
+  constexpr int kM = 5, kN = 8, kK = 40, kChunk = 16, kChunks = 3;
+  const DeviceBuffer<float> a = buffer(fill_cancelling(kM * kK, 1)), b = buffer(fill_cancelling(kK * kN, 2));
+  DeviceBuffer<float> c = buffer(kM * kN), partial = buffer(kChunks * kM * kN);
+  ASSERT_EQ(outcome(sound::product_in_chunks(stream_, a.data(), b.data(), kM, kN, kK, kChunk, c.data(), nullptr)),
+            "ok");
+  ASSERT_EQ(
+      outcome(sound::product_in_chunks(stream_, a.data(), b.data(), kM, kN, kK, kChunk, c.data(), partial.data())),
+      "ok");
+  const Floats sums = values(partial);
+  Floats expected(sums.begin(), sums.begin() + kM * kN);
+  for (size_t i = kM * kN; i < sums.size(); ++i) expected[i % (kM * kN)] += sums[i];
+  EXPECT_EQ(values(c), expected);
+}
+
+// Subtrees of 4, 1 and 2 slices, next to each other; results apart, with what lies between untouched.
+TEST_P(DeviceFunctions, SlicesAreSummedSubtreeBySubtree) {
+  const std::vector<int> subtrees{4, 1, 2};
+  for (const auto& [size, stride, out_stride] : {std::array{1, 1, 1}, {10, 11, 12}, {10, 12, 13}, {1029, 1032, 1032}}) {
+    SCOPED_TRACE(stride);
+    const Floats slices = numbers_for(static_cast<size_t>(7 * stride), 4);
+    Floats expected(static_cast<size_t>(3 * out_stride), -1.0f);
+    int slice = 0;
+    for (int t = 0; t < 3; ++t) {
+      for (int i = 0; i < size; ++i) {
+        float& sum = expected[static_cast<size_t>(t * out_stride + i)] = 0;
+        for (int s = 0; s < subtrees[static_cast<size_t>(t)]; ++s) {
+          sum += slices[static_cast<size_t>((slice + s) * stride + i)];
+        }
+      }
+      slice += subtrees[static_cast<size_t>(t)];
+    }
+    const DeviceBuffer<float> from = buffer(slices);
+    DeviceBuffer<float> to = buffer(Floats(expected.size(), -1.0f));
+    DeviceContext device;
+    device.stream = stream_;
+    const KernelContext ctx{.backend = Backend::kCuda, .device = &device};
+    ASSERT_EQ(outcome(sound::sum_slices(ctx, subtrees, from.data(), stride, size, {to.data(), out_stride})), "ok");
+    EXPECT_EQ(values(to), expected);
+  }
 }
 
 TEST_P(DeviceFunctions, EveryThreadOfAThreeDimensionalGridRunsOnce) {

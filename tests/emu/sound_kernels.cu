@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/emu/sound_kernels.h"
 
+#include "kernels/dense/dense_kernels.cuh"
+#include "kernels/dense/gemm_fp32.cuh"
 #include "kernels/launch.h"
 #include "kernels/mma.cuh"
 #include "kernels/reduce.cuh"
+#include "kernels/tree_sum_cuda.h"
 #include "kernels/vec.cuh"
 
 namespace lockstep::sound {
@@ -114,6 +117,31 @@ absl::Status numbers(DeviceStream stream, int* y) {
 }
 absl::Status add(DeviceStream stream, float* x, float value) {
   return launch(add_kernel, LaunchDims{dim3(64), dim3(32)}, stream, x, value);
+}
+absl::Status product_in_chunks(DeviceStream stream, const float* a, const float* b, int M, int N, int K, int chunk,
+                               float* c, float* partial) {
+  using cuda::Major;
+  using Tile = cuda::Fp32Tile<4, 4, 2, 2, 32, 4>;
+  const auto tiles_n = static_cast<int>(ceil_div(N, Tile::kN));
+  const cuda::ProductArgs args{.a = {a, nullptr, K, M},
+                               .b = {b, nullptr, N, N},
+                               .bias = nullptr,
+                               .c = c,
+                               .partial = partial,
+                               .K = K,
+                               .chunk = chunk,
+                               .tiles_n = tiles_n,
+                               .relu = false};
+  const int64_t tiles = ceil_div(M, Tile::kM) * tiles_n, chunks = partial == nullptr ? 1 : ceil_div(K, chunk);
+  const LaunchDims dims{dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(chunks)), dim3(Tile::kThreads),
+                        cuda::BlockProduct<Tile, Major::kK, Major::kOuter, false, false, true>::kSharedBytes};
+  return launch(cuda::dense_product_kernel<Tile, Major::kOuter, false, true>, dims, stream, args);
+}
+absl::Status sum_slices(const KernelContext& ctx, const std::vector<int>& subtrees, const float* slices, int64_t stride,
+                        int64_t size, GradOutput out) {
+  GradSlices tree;
+  tree.subtrees = subtrees;
+  return cuda::sum_slices(ctx, tree, {slices, stride}, size, out);
 }
 void touch_host(float* x) {
   volatile float* const p = x;

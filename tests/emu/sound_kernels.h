@@ -4,9 +4,12 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/base/device.h"
 #include "core/base/status.h"
+#include "kernels/backend.h"
+#include "kernels/grad_slices.h"
 
 namespace lockstep::sound {
 
@@ -28,6 +31,15 @@ absl::Status numbers(DeviceStream stream, int* y);
 absl::Status add(DeviceStream stream, float* x, float value);
 // One atomic addition of 1 by each of 96 threads.
 absl::Status count(DeviceStream stream, unsigned* x);
+
+// The library's own, on sizes that its operators do not come with.
+// c (M, N) = a (M, K) b (K, N), K in chunks of `chunk`, as the dense layers do it; `partial` (chunks, M, N) gets the
+// chunks' sums instead, unless it is null. N, K and chunk are multiples of 4.
+absl::Status product_in_chunks(DeviceStream stream, const float* a, const float* b, int M, int N, int K, int chunk,
+                               float* c, float* partial);
+// cuda::sum_slices of `size` floats of each slice, `stride` apart; one partial sum per subtree.
+absl::Status sum_slices(const KernelContext& ctx, const std::vector<int>& subtrees, const float* slices, int64_t stride,
+                        int64_t size, GradOutput out);
 
 // Host code that is compiled as kernels are.
 void touch_host(float* x);

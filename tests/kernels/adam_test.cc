@@ -5,8 +5,10 @@
 
 #include <cmath>
 
+#include "tests/kernels/misaligned.h"
 #include "tests/kernels/on_backends.h"
 #include "tests/support/fill.h"
+#include "tests/support/guarded.h"
 
 namespace lockstep {
 namespace {
@@ -97,6 +99,20 @@ TEST_P(Adam, TermsOfAnyNumberOfRanksGiveTheSameBits) {
     ASSERT_TRUE(step(ctx(), {}, terms, got).ok());
     EXPECT_EQ(got, expected) << terms.size() << " terms";
   }
+}
+
+// More elements than a block has threads, as without a common alignment a thread has one.
+TEST_P(Adam, ArraysMayLieAnywhere) {
+  constexpr int64_t kSize = 523;
+  const Floats a = fill_cancelling(kSize, 4), b = fill_cancelling(kSize, 5);
+  const State start = random_state(kSize);
+  expect_same_wherever_an_array_lies(5, [&](const Misalignment& off) {
+    const Guarded<float> left(a, off[0]), right(b, off[1]);
+    Guarded<float> m(start.m, off[2]), v(start.v, off[3]), w(start.w, off[4]);
+    const std::vector<GradTerm> terms{{left.data(), 1}, {right.data(), 1}};
+    EXPECT_TRUE(adam_update(ctx(), {}, kSize, terms, m.data(), v.data(), w.data()).ok());
+    return std::vector<Floats>{m.values(), v.values(), w.values()};
+  });
 }
 
 TEST_P(Adam, NonFiniteGradientStaysInItsElement) {

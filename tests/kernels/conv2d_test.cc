@@ -3,13 +3,17 @@
 
 #include <gmock/gmock.h>
 
+#include <cfloat>
 #include <cmath>
+#include <memory>
 
+#include "tests/kernels/misaligned.h"
 #include "tests/kernels/on_backends.h"
 #include "tests/kernels/rank_sums.h"
 #include "tests/support/compare.h"
 #include "tests/support/fill.h"
 #include "tests/support/grad_check.h"
+#include "tests/support/guarded.h"
 #include "tests/support/kernel_case.h"
 
 namespace lockstep {
@@ -212,6 +216,95 @@ TEST_P(Conv2d, FusedPoolEqualsConvolutionThenPool) {
     EXPECT_TRUE(conv2d_pool_fwd(ctx(), c.p, c.pool, x.data(), w.data(), b.data(), got.data(), argmax.data()).ok());
     EXPECT_EQ(got, expected);
     EXPECT_EQ(argmax, expected_argmax);
+  }
+}
+
+// Each pass, with and without a pool behind it, one array after the other one element off. The same bits, but for
+// cuDNN, which leaves misaligned arrays to our kernels: sums of at most 144 products in another order.
+void expect_same_wherever_arrays_lie(const KernelContext& ctx, const Conv2dParams& p) {
+  const Pool2dParams pool{.N = p.N, .H = p.OH(), .W = p.OW(), .C = p.K};
+  const GradSlices slices = GradSlices::single(p.N);
+  const Floats x_values = fill_uniform(in_size(p), 1), w_values = fill_uniform(p.filter_size(), 2);
+  const Floats b_values = fill_uniform(p.K, 3), grad_values = fill_uniform(out_size(p), 4);
+  const Floats y_values = forward(ctx, p, x_values, w_values, b_values);
+  Floats pooled_values(static_cast<size_t>(out_size(pool)));
+  std::vector<uint8_t> winners(pooled_values.size());
+  ASSERT_TRUE(pool2d_max_fwd(ctx, pool, y_values.data(), pooled_values.data(), winners.data()).ok());
+  const Floats pooled_grad_values = fill_uniform(out_size(pool), 5);
+  const double tolerance = ctx.backend == Backend::kCudnn ? 144 * FLT_EPSILON : 0;
+  expect_same_wherever_an_array_lies(
+      15,
+      [&](const Misalignment& off) {
+        const Guarded<float> x(x_values, off[0]), w(w_values, off[1]), b(b_values, off[2]);
+        const Guarded<float> y(y_values, off[3]), grad_y(grad_values, off[4]);
+        const Guarded<float> pooled(pooled_values, off[5]), grad_pooled(pooled_grad_values, off[6]);
+        const Guarded<uint8_t> from(winners, off[7]);
+        const auto float_buffer = [](int64_t size, int misalign) {
+          return std::make_unique<Guarded<float>>(size, misalign);
+        };
+        const auto result = float_buffer(out_size(p), off[8]), pooled_result = float_buffer(out_size(pool), off[9]);
+        Guarded<uint8_t> argmax(out_size(pool), off[10] + 4 * off[14]);  // 4 bytes: enough for some stores
+        std::vector<Floats> written;
+        const auto backward_passes = [&](auto&& data, auto&& filter) {
+          const auto grad_x = float_buffer(in_size(p), off[11]), grad_w = float_buffer(p.filter_size(), off[12]);
+          const auto grad_b = float_buffer(p.K, off[13]);
+          EXPECT_TRUE(data(grad_x->data()).ok());
+          EXPECT_TRUE(filter(GradOutput{grad_w->data(), p.filter_size()}, GradOutput{grad_b->data(), p.K}).ok());
+          for (const auto* grad : {&grad_x, &grad_w, &grad_b}) written.push_back((*grad)->values());
+        };
+        EXPECT_TRUE(conv2d_fwd(ctx, p, x.data(), w.data(), b.data(), result->data()).ok());
+        EXPECT_TRUE(
+            conv2d_pool_fwd(ctx, p, pool, x.data(), w.data(), b.data(), pooled_result->data(), argmax.data()).ok());
+        backward_passes([&](float* to) { return conv2d_bwd_data(ctx, p, w.data(), y.data(), grad_y.data(), to); },
+                        [&](GradOutput to_w, GradOutput to_b) {
+                          return conv2d_bwd_filter(ctx, p, slices, x.data(), y.data(), grad_y.data(), to_w, to_b);
+                        });
+        backward_passes(
+            [&](float* to) {
+              return conv2d_pool_bwd_data(ctx, p, pool, w.data(), pooled.data(), from.data(), grad_pooled.data(), to);
+            },
+            [&](GradOutput to_w, GradOutput to_b) {
+              return conv2d_pool_bwd_filter(ctx, p, pool, slices, x.data(), pooled.data(), from.data(),
+                                            grad_pooled.data(), to_w, to_b);
+            });
+        written.insert(written.end(), {result->values(), pooled_result->values()});
+        written.emplace_back(argmax.span().begin(), argmax.span().end());
+        return written;
+      },
+      tolerance);
+}
+
+TEST_P(Conv2d, ArraysMayLieAnywhere) {
+  expect_same_wherever_arrays_lie(ctx(), {.N = 2, .H = 6, .W = 4, .C = 8, .K = 16, .R = 3, .S = 3, .relu = true});
+  expect_same_wherever_arrays_lie(ctx(), {.N = 2, .H = 6, .W = 4, .C = 1, .K = 16, .R = 3, .S = 3, .relu = true});
+}
+
+class Conv2dAnyPrecision : public OnBackends {};
+INSTANTIATE_TEST_SUITE_P(Backends, Conv2dAnyPrecision, ::testing::ValuesIn(own_kernels()), backend_test_name);
+
+// Tap (0, 0) meets the inputs above and left of the last OH and OW alone. Kernels that go beyond, as far as their tiles
+// reach, must not multiply what they find there with a gradient of zero: it may be infinite.
+TEST_P(Conv2dAnyPrecision, InputsThatATapNeverMeetsDoNotReachItsGradient) {
+  for (const Conv2dParams& p :
+       {Conv2dParams{.N = 2, .H = 7, .W = 7, .C = 3, .K = 5}, Conv2dParams{.N = 2, .H = 9, .W = 9, .C = 1, .K = 5},
+        Conv2dParams{.N = 1, .H = 5, .W = 261, .C = 1, .K = 5},
+        Conv2dParams{.N = 2, .H = 9, .W = 9, .C = 17, .K = 19}}) {
+    Conv2dParams valid = p;
+    valid.R = valid.S = 3;
+    valid.padding = Padding::kValid;
+    SCOPED_TRACE(shape_of(Conv2dCase{"", valid, {}}));
+    const Floats w(static_cast<size_t>(valid.filter_size())), y(static_cast<size_t>(out_size(valid)), 1.0f);
+    const Floats grad_y = fill_uniform(out_size(valid), 2);
+    const auto gradient_of_first_tap = [&](float beside) {
+      Floats x = fill_uniform(in_size(valid), 1);
+      for (size_t i = 0; i < x.size(); ++i) {
+        const auto pixel = static_cast<int64_t>(i) / valid.C;
+        if (pixel % valid.W >= valid.OW() || pixel / valid.W % valid.H >= valid.OH()) x[i] = beside;
+      }
+      const Floats grad_w = backward(ctx(), valid, x, w, y, grad_y).w;
+      return Floats(grad_w.begin(), grad_w.begin() + int64_t{valid.C} * valid.K);
+    };
+    EXPECT_EQ(gradient_of_first_tap(HUGE_VALF), gradient_of_first_tap(0));
   }
 }
 

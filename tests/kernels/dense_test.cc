@@ -5,11 +5,13 @@
 
 #include <cmath>
 
+#include "tests/kernels/misaligned.h"
 #include "tests/kernels/on_backends.h"
 #include "tests/kernels/rank_sums.h"
 #include "tests/support/compare.h"
 #include "tests/support/fill.h"
 #include "tests/support/grad_check.h"
+#include "tests/support/guarded.h"
 #include "tests/support/kernel_case.h"
 
 namespace lockstep {
@@ -112,6 +114,32 @@ TEST_P(Dense, ExampleDoesNotDependOnItsNeighbours) {
   }
 }
 
+class DenseAnyPrecision : public OnBackends {};
+INSTANTIATE_TEST_SUITE_P(Backends, DenseAnyPrecision, ::testing::ValuesIn(own_kernels()), backend_test_name);
+
+// Enough outputs, or inputs, for a GPU to choose large tiles, which one example alone does not fill.
+TEST_P(DenseAnyPrecision, ExampleDoesNotDependOnTheSizeOfTheBatch) {
+  const auto example = [](const Floats& all, int64_t n, int64_t size) {
+    return Floats(all.begin() + n * size, all.begin() + (n + 1) * size);
+  };
+  const DenseParams wide{.N = 129, .I = 16, .O = 8196, .relu = true}, deep{.N = 129, .I = 8196, .O = 20};
+  const Floats x = fill_uniform(wide.N * wide.I, 1), w = fill_uniform(int64_t{wide.I} * wide.O, 2);
+  const Floats b = fill_uniform(wide.O, 3), y = forward(ctx(), wide, x, w, b);
+  const Floats deep_w = fill_uniform(int64_t{deep.I} * deep.O, 4), grad_y = fill_uniform(deep.N * deep.O, 5);
+  const auto grad_x = [&](const DenseParams& p, const Floats& grad) {
+    Floats result(static_cast<size_t>(p.N * p.I));
+    EXPECT_TRUE(dense_bwd_data(ctx(), p, deep_w.data(), grad.data(), grad.data(), result.data()).ok());
+    return result;
+  };
+  const Floats deep_x = grad_x(deep, grad_y);
+  for (const int64_t n : {0, 77, 128}) {
+    DenseParams one = wide, one_deep = deep;
+    one.N = one_deep.N = 1;
+    EXPECT_EQ(forward(ctx(), one, example(x, n, wide.I), w, b), example(y, n, wide.O));
+    EXPECT_EQ(grad_x(one_deep, example(grad_y, n, deep.O)), example(deep_x, n, deep.I));
+  }
+}
+
 TEST_P(Dense, PartialSumsOfAnyNumberOfRanksMakeTheSameGradient) {
   for (const int slices : {8, 16}) {
     for (const int64_t batch : {3, 16, 53}) {  // slices are empty, of one size, of two sizes
@@ -137,6 +165,29 @@ TEST_P(Dense, PartialSumsOfAnyNumberOfRanksMakeTheSameGradient) {
         EXPECT_TRUE(same_bits(expected, RankSums(ranks, slices, batch, gradient).total(), context));
       }
     }
+  }
+}
+
+TEST_P(Dense, ArraysMayLieAnywhere) {
+  for (const int O : {12, 20}) {  // few outputs have kernels of their own
+    SCOPED_TRACE(O);
+    const DenseParams p{.N = 5, .I = 32, .O = O, .relu = true};
+    const int64_t weights = int64_t{p.I} * p.O;
+    const GradSlices slices{0, {0, 2, 5}, {2}};
+    const Floats x_values = fill_uniform(p.N * p.I, 1), w_values = fill_uniform(weights, 2);
+    const Floats b_values = fill_uniform(p.O, 3), grad_values = fill_uniform(p.N * p.O, 4);
+    const Floats y_values = forward(ctx(), p, x_values, w_values, b_values);
+    expect_same_wherever_an_array_lies(9, [&](const Misalignment& off) {
+      const Guarded<float> x(x_values, off[0]), w(w_values, off[1]), b(b_values, off[2]);
+      const Guarded<float> y(y_values, off[3]), grad_y(grad_values, off[4]);
+      Guarded<float> result(p.N * p.O, off[5]), grad_x(p.N * p.I, off[6]), grad_w(weights, off[7]), grad_b(p.O, off[8]);
+      EXPECT_TRUE(dense_fwd(ctx(), p, x.data(), w.data(), b.data(), result.data()).ok());
+      EXPECT_TRUE(dense_bwd_data(ctx(), p, w.data(), y.data(), grad_y.data(), grad_x.data()).ok());
+      EXPECT_TRUE(dense_bwd_filter(ctx(), p, slices, x.data(), y.data(), grad_y.data(), {grad_w.data(), weights},
+                                   {grad_b.data(), p.O})
+                      .ok());
+      return std::vector<Floats>{result.values(), grad_x.values(), grad_w.values(), grad_b.values()};
+    });
   }
 }
 

@@ -6,8 +6,10 @@
 #include <cmath>
 
 #include "core/base/rng.h"
+#include "tests/kernels/misaligned.h"
 #include "tests/kernels/on_backends.h"
 #include "tests/support/fill.h"
+#include "tests/support/guarded.h"
 
 namespace lockstep {
 namespace {
@@ -92,6 +94,17 @@ TEST_P(Dropout, WorksInPlace) {
   const Floats expected = forward(ctx(), p, x);
   EXPECT_TRUE(dropout_fwd(ctx(), p, x.data(), x.data()).ok());
   EXPECT_EQ(x, expected);
+}
+
+TEST_P(Dropout, ArraysMayLieAnywhere) {
+  const DropoutParams p{.N = 3, .units = 36, .rate = 0.4f, .seed = 1};
+  const Floats values = fill_uniform(3 * 36, 1);
+  expect_same_wherever_an_array_lies(2, [&](const Misalignment& off) {
+    const Guarded<float> x(values, off[0]);
+    Guarded<float> y(3 * 36, off[1]);
+    EXPECT_TRUE(dropout_fwd(ctx(), p, x.data(), y.data()).ok());
+    return std::vector<Floats>{y.values()};
+  });
 }
 
 TEST_P(Dropout, DroppedNanIsZeroAndKeptNanStays) {

@@ -27,6 +27,13 @@ inline std::vector<BackendCase> exact_backends() {
   return backends;
 }
 
+// In every arithmetic, but for what cuDNN does: how it sums is its own affair.
+inline std::vector<BackendCase> own_kernels() {
+  std::vector<BackendCase> backends = backends_under_test();
+  std::erase_if(backends, [](const BackendCase& b) { return b.backend == Backend::kCudnn; });
+  return backends;
+}
+
 inline std::string backend_test_name(const ::testing::TestParamInfo<BackendCase>& info) { return info.param.name; }
 
 }  // namespace lockstep

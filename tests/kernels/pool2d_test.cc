@@ -6,9 +6,11 @@
 #include <cmath>
 #include <limits>
 
+#include "tests/kernels/misaligned.h"
 #include "tests/kernels/on_backends.h"
 #include "tests/support/fill.h"
 #include "tests/support/grad_check.h"
+#include "tests/support/guarded.h"
 #include "tests/support/kernel_case.h"
 
 namespace lockstep {
@@ -91,6 +93,32 @@ TEST_P(Pool2d, MinusInfinityIsANumberLikeOthers) {
   const Pooled one = forward(ctx(), p, {-kInf, -kInf, -1e38f, -kInf});
   EXPECT_EQ(one.y[0], -1e38f);
   EXPECT_EQ(one.argmax[0], 2);
+}
+
+TEST_P(Pool2d, FirstNanOfAWindowWins) {
+  const Pool2dParams p{.N = 1, .H = 2, .W = 2, .C = 1};
+  const Pooled pooled = forward(ctx(), p, {1, kNan, kNan, 2});
+  EXPECT_TRUE(std::isnan(pooled.y[0]));
+  EXPECT_EQ(pooled.argmax[0], 1);
+}
+
+TEST_P(Pool2d, ArraysMayLieAnywhere) {
+  // Windows that tile the image, and others.
+  for (const Pool2dParams& p : {Pool2dParams{.N = 2, .H = 4, .W = 6, .C = 8},
+                                Pool2dParams{.N = 2, .H = 5, .W = 7, .C = 8, .window = 3, .stride = 2}}) {
+    SCOPED_TRACE(p.window);
+    const Floats x_values = fill_uniform(in_size(p), 1), grad_values = fill_uniform(out_size(p), 2);
+    const std::vector<uint8_t> winners = forward(ctx(), p, x_values).argmax;
+    expect_same_wherever_an_array_lies(6, [&](const Misalignment& off) {
+      const Guarded<float> x(x_values, off[0]), grad_y(grad_values, off[1]);
+      const Guarded<uint8_t> from(winners, off[2]);
+      Guarded<float> y(out_size(p), off[3]), grad_x(in_size(p), off[4]);
+      Guarded<uint8_t> argmax(out_size(p), off[5]);
+      EXPECT_TRUE(pool2d_max_fwd(ctx(), p, x.data(), y.data(), argmax.data()).ok());
+      EXPECT_TRUE(pool2d_max_bwd(ctx(), p, from.data(), grad_y.data(), grad_x.data()).ok());
+      return std::vector<Floats>{y.values(), {argmax.span().begin(), argmax.span().end()}, grad_x.values()};
+    });
+  }
 }
 
 TEST_P(Pool2d, RejectsSizesThatMakeNoSense) {

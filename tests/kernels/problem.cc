@@ -33,8 +33,8 @@ std::vector<float> fill_with(Fill fill, int64_t size, uint64_t seed) {
 }
 
 GradSlices two_subtrees(int64_t examples) {
-  const int64_t third = examples / 3;
-  return {2, {0, third, third, examples}, {2, 1}};
+  const int64_t quarter = examples / 4;
+  return {4, {0, quarter, quarter, examples / 2, 3 * examples / 4, examples}, {4, 1}};
 }
 
 PartialSums::PartialSums(const GradSlices& slices, int64_t size, int misalign)

@@ -78,7 +78,7 @@ class PartialSums {
   ::testing::AssertionResult intact() const;
 
  private:
-  static constexpr int64_t kGap = 3;
+  static constexpr int64_t kGap = 4;  // 16 bytes: where the first partial sum is aligned the others may be
   int64_t size_;
   int64_t count_;
   Guarded<float> buffer_;

@@ -47,6 +47,15 @@ std::vector<Conv2dCase> conv2d_cases() {
       conv("mnist_first", {.N = 3, .H = 28, .W = 28, .C = 1, .K = 32, .R = 5, .S = 5, .relu = true}, 2, 2, kValid),
       conv("mnist_second", {.N = 1, .H = 14, .W = 14, .C = 32, .K = 64, .R = 5, .S = 5, .relu = true}, 2, 2, kValid),
       conv("cifar_first", {.N = 1, .H = 32, .W = 32, .C = 3, .K = 24, .R = 3, .S = 3, .relu = true}, 2, 2, kValid),
+      conv("two_filter_blocks", {.N = 2, .H = 5, .W = 6, .C = 36, .K = 72, .R = 3, .S = 3, .relu = true}),
+      conv("odd_valid", {.N = 2, .H = 9, .W = 9, .C = 17, .K = 19, .R = 3, .S = 3, .padding = kValid}, 2, 2, kValid),
+      conv("pool_leaves_pixels", {.N = 5, .H = 13, .W = 9, .C = 9, .K = 16, .R = 3, .S = 3, .relu = true}, 2, 2,
+           kValid),
+      conv("pool_leaves_pixels_direct", {.N = 2, .H = 5, .W = 7, .C = 3, .K = 5, .R = 3, .S = 3}, 2, 2, kValid),
+      conv("tall_one_channel", {.N = 1, .H = 100, .W = 12, .C = 1, .K = 4, .R = 3, .S = 3, .relu = true}),
+      conv("tall_many_tiles", {.N = 1, .H = 52, .W = 7, .C = 17, .K = 16, .R = 3, .S = 3, .padding = kValid}),
+      conv("many_examples", {.N = 75, .H = 3, .W = 4, .C = 8, .K = 9, .R = 3, .S = 3}),
+      conv("many_examples_one_channel", {.N = 264, .H = 3, .W = 3, .C = 1, .K = 3, .R = 3, .S = 3, .relu = true}),
       conv("empty_batch", {.N = 0, .H = 5, .W = 5, .C = 3, .K = 4, .R = 3, .S = 3, .relu = true}),
   };
 }
@@ -80,7 +89,10 @@ std::vector<DenseCase> dense_cases() {
       {"prime", {.N = 7, .I = 13, .O = 11, .relu = true}},
       {"vector_multiple", {.N = 8, .I = 64, .O = 32}},
       {"vector_multiple_and_one", {.N = 9, .I = 65, .O = 33, .relu = true}},
-      {"many_examples", {.N = 67, .I = 5, .O = 3}},
+      {"vector_many", {.N = 41, .I = 68, .O = 132, .relu = true}},
+      {"vector_but_inputs", {.N = 6, .I = 33, .O = 20}},
+      {"vector_but_outputs", {.N = 6, .I = 32, .O = 21, .relu = true}},
+      {"many_examples", {.N = 137, .I = 5, .O = 3}},
       {"wide_output", {.N = 3, .I = 9, .O = 261, .relu = true}},
       {"mnist_hidden", {.N = 2, .I = 3136, .O = 200, .relu = true}},
       {"mnist_logits", {.N = 10, .I = 1024, .O = 10}},
@@ -92,9 +104,10 @@ std::vector<DenseCase> dense_cases() {
 
 std::vector<DropoutCase> dropout_cases() {
   return {
-      {"one", 1, 1, 0.5f},          {"three_units", 5, 3, 0.25f},   {"prime", 7, 17, 0.4f},
-      {"nothing_dropped", 3, 9, 0}, {"nearly_all", 2, 101, 0.95f},  {"quads_and_one", 3, 33, 0.4f},
-      {"mnist", 4, 1024, 0.4f},     {"empty_batch", 0, 1024, 0.4f}, {"no_units", 4, 0, 0.4f},
+      {"one", 1, 1, 0.5f},          {"three_units", 5, 3, 0.25f},  {"prime", 7, 17, 0.4f},
+      {"nothing_dropped", 3, 9, 0}, {"nearly_all", 2, 101, 0.95f}, {"quads_and_one", 3, 33, 0.4f},
+      {"mnist", 4, 1024, 0.4f},     {"two_blocks", 2, 1033, 0.4f}, {"empty_batch", 0, 1024, 0.4f},
+      {"no_units", 4, 0, 0.4f},
   };
 }
 
