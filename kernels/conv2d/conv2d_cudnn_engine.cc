@@ -286,9 +286,45 @@ std::string text_of(const ConvTask& task) {
 using Rules = std::pair<bool, bool>;  // EngineRules, with an order
 using Key = std::tuple<int, Rules, ConvTask>;
 
+// An engine, and the plan that shows that it does the task.
+struct Decision {
+  EngineChoice choice;
+  ConvPlan plan;
+};
+
+// The first engine that does exactly this task. Unimplemented: none does.
+absl::StatusOr<Decision> first_that_builds(const Target& target, const ConvTask& task, const EngineRules& rules) {
+  LOCKSTEP_ASSIGN_OR_RETURN(const auto choices, choices_for(target, task, rules));
+  absl::Status last = absl::UnimplementedError("no engine of cuDNN has the arithmetic that is asked for");
+  for (const EngineChoice& choice : choices) {
+    absl::StatusOr<ConvPlan> plan = build(target, task, choice);
+    if (plan.ok()) return Decision{choice, *std::move(plan)};
+    if (absl::IsResourceExhausted(plan.status())) return plan.status();
+    // What an engine cannot do it may say with any code.
+    last = absl::UnimplementedError(plan.status().message());
+  }
+  return last;
+}
+
+// The plan of a task that cuDNN does at the typical batch. Neither our kernel nor another engine may stand in where it
+// does not at this batch: another rank's batch, or its slices, might be those that it does.
+absl::StatusOr<ConvPlan> plan_like(const Decision& typical, const Target& target, const ConvTask& task,
+                                   const EngineRules& rules) {
+  const auto own_plan = [&]() -> absl::StatusOr<ConvPlan> {
+    if (!engine_by_own_batch(task.pass)) return build(target, task, typical.choice);
+    LOCKSTEP_ASSIGN_OR_RETURN(Decision own, first_that_builds(target, task, rules));
+    return std::move(own.plan);
+  };
+  absl::StatusOr<ConvPlan> plan = own_plan();
+  if (plan.ok() || absl::IsResourceExhausted(plan.status())) return plan;
+  return absl::InternalError(fmt::format(
+      "cuDNN has a plan for the {} ({}), but none for the {}: {}; take another batch size, or --backend=cuda",
+      text_of(at_typical_batch(task)), typical.choice.text(), text_of(task), std::string(plan.status().message())));
+}
+
 // What has been found out; used under CudnnUse.
 struct Memory {
-  std::map<Key, absl::StatusOr<std::vector<EngineChoice>>> choices;  // per task at its typical batch
+  std::map<Key, absl::StatusOr<Decision>> decisions;  // per task at its typical batch
   std::map<Key, absl::StatusOr<ConvPlan>> plans;
 };
 Memory& memory() {
@@ -296,17 +332,17 @@ Memory& memory() {
   return memory;
 }
 
-absl::StatusOr<ConvPlan> first_that_builds(const Target& target, const ConvTask& task,
-                                           const absl::StatusOr<std::vector<EngineChoice>>& choices) {
-  LOCKSTEP_RETURN_IF_ERROR(choices.status());
-  absl::Status last = absl::UnimplementedError("no engine of cuDNN has the arithmetic that is asked for");
-  for (const EngineChoice& choice : *choices) {
-    absl::StatusOr<ConvPlan> plan = build(target, task, choice);
-    // What an engine cannot do it may say with any code.
-    if (plan.ok() || absl::IsResourceExhausted(plan.status())) return plan;
-    last = absl::UnimplementedError(plan.status().message());
+const absl::StatusOr<Decision>& decision(const Target& target, const Key& key, const EngineRules& rules) {
+  auto& known = memory().decisions;
+  auto found = known.find(key);
+  if (found != known.end()) return found->second;
+  const ConvTask& typical = std::get<ConvTask>(key);
+  found = known.emplace(key, first_that_builds(target, typical, rules)).first;
+  if (absl::IsUnimplemented(found->second.status())) {
+    LOG_WARNING("cuDNN does not do the {}: our kernel runs instead, at every batch ({})", text_of(typical),
+                std::string(found->second.status().message()));
   }
-  return last;
+  return found->second;
 }
 
 }  // namespace
@@ -314,18 +350,11 @@ absl::StatusOr<ConvPlan> first_that_builds(const Target& target, const ConvTask&
 absl::StatusOr<const ConvPlan*> conv_plan(const CudnnUse& use, const ConvTask& task, const EngineRules& rules) {
   const auto key_of = [&](const ConvTask& t) { return Key{use.device(), {rules.tensor_cores, rules.winograd}, t}; };
   const Target target{.handle = use.handle()};
+  const absl::StatusOr<Decision>& typical = decision(target, key_of(at_typical_batch(task)), rules);
+  LOCKSTEP_RETURN_IF_ERROR(typical.status());
   auto known = memory().plans.find(key_of(task));
   if (known == memory().plans.end()) {
-    const ConvTask typical = at_typical_batch(task);
-    auto choices = memory().choices.find(key_of(typical));
-    if (choices == memory().choices.end()) {
-      choices = memory().choices.emplace(key_of(typical), choices_for(target, typical, rules)).first;
-    }
-    known = memory().plans.emplace(key_of(task), first_that_builds(target, task, choices->second)).first;
-    if (absl::IsUnimplemented(known->second.status())) {
-      LOG_WARNING("cuDNN does not do the {}: our kernel runs instead ({})", text_of(task),
-                  std::string(known->second.status().message()));
-    }
+    known = memory().plans.emplace(key_of(task), plan_like(*typical, target, task, rules)).first;
   }
   LOCKSTEP_RETURN_IF_ERROR(known->second.status());
   return &*known->second;
@@ -339,7 +368,8 @@ absl::StatusOr<ConvPlan> conv_plan_for(std::string_view gpu, const ConvTask& tas
       .finalize();
   LOCKSTEP_RETURN_IF_ERROR(description.status());
   const Target target{.description = &description};
-  return first_that_builds(target, task, choices_for(target, at_typical_batch(task), rules));
+  LOCKSTEP_ASSIGN_OR_RETURN(const Decision typical, first_that_builds(target, at_typical_batch(task), rules));
+  return plan_like(typical, target, task, rules);
 #else
   return absl::FailedPreconditionError(
       fmt::format("this cuDNN makes no plans for a described GPU ({} bytes, task {}, {})", gpu.size(), text_of(task),

@@ -27,8 +27,9 @@ struct ConvPlan {
   std::string engine;  // "engine 12, knob 2 = 5"
 };
 
-// The plan of the task on the GPU of `use`; lives as long as the process. Unimplemented: cuDNN has no engine that the
-// rules allow, and says why. That, too, is remembered, and logged once.
+// The plan of the task on the GPU of `use`; lives as long as the process. Unimplemented: at the typical batch, and so
+// for every batch, cuDNN has no engine that the rules allow; says why, and is logged once. Internal: it has one there,
+// but none for this task; names both. Errors, too, are remembered.
 absl::StatusOr<const ConvPlan*> conv_plan(const CudnnUse& use, const ConvTask& task, const EngineRules& rules);
 
 // The plan that the task would get on a GPU that is not here, by cuDNN's own description of it (JSON). For tests: it

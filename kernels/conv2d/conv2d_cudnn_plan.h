@@ -3,9 +3,11 @@
 //
 // Lockstep arithmetic needs more of a library than it promises. An engine must be deterministic, and an example's
 // result must not depend on its neighbours in the batch; but cuDNN's heuristics choose by the whole shape, batch
-// included. So forward and input gradient ask them once per layer, at a batch of kTypicalExamples, and keep the answer
-// (engine and its settings) for every batch. A filter gradient is computed slice by slice, and the size of a slice does
-// not depend on the number of ranks: there the shape may decide.
+// included. So whether cuDNN does a layer's pass at all is decided once, at a batch of kTypicalExamples: the first
+// engine that builds a plan there. Forward and input gradient keep that engine and its settings for every batch. A
+// filter gradient is computed slice by slice, and the size of a slice does not depend on the number of ranks: there the
+// engine may be the best one for that size. A batch or slice without a plan is then an error; anything that stood in
+// for it would make results depend on how examples are dealt to ranks.
 #pragma once
 
 #include <array>
@@ -62,12 +64,14 @@ inline ConvTask conv_task(ConvPass pass, const Conv2dParams& p) {
   return task;
 }
 
-// The batch at which heuristics are asked for passes that must not depend on the batch.
+// The batch at which is decided what must not depend on the batch.
 constexpr int64_t kTypicalExamples = 64;
 inline ConvTask at_typical_batch(ConvTask task) {
-  if (task.pass != ConvPass::kFilterGrad) task.x.dims[0] = task.y.dims[0] = kTypicalExamples;
+  task.x.dims[0] = task.y.dims[0] = kTypicalExamples;
   return task;
 }
+// Whether each batch (size of a slice) has an engine of its own.
+constexpr bool engine_by_own_batch(ConvPass pass) { return pass == ConvPass::kFilterGrad; }
 
 // What cuDNN notes about an engine's arithmetic.
 struct EngineNotes {

@@ -29,14 +29,16 @@ enum CudnnEngine : int64_t {
 
 enum class CudnnFault {
   kNone,
-  kNoHandle,   // cudnnSetStream says that cuDNN is not initialized
-  kNoEngine,   // heuristics recommend nothing
-  kNoPlan,     // plans are not finalized, all engines say that the shape is not theirs
-  kNoMemory,   // … for want of memory
-  kRunFails,   // cudnnBackendExecute fails
-  kNoPooling,  // cudnnPoolingForward is not supported
+  kNoHandle,          // cudnnSetStream says that cuDNN is not initialized
+  kNoEngine,          // heuristics recommend nothing
+  kNoPlan,            // plans are not finalized, all engines say that the shape is not theirs
+  kNoMemory,          // … for want of memory
+  kNoPlanFromBatch,   // … that the batch is not theirs, from `batch` examples on
+  kNoSplitFromBatch,  // … only kEngineSplitFloat does
+  kRunFails,          // cudnnBackendExecute fails
+  kNoPooling,         // cudnnPoolingForward is not supported
 };
-void break_cudnn(CudnnFault fault);
+void break_cudnn(CudnnFault fault, int64_t batch = 0);
 
 // Engines of the convolutions that were enqueued since the last call.
 std::vector<int64_t> take_cudnn_engines();
@@ -44,6 +46,7 @@ std::vector<int64_t> take_cudnn_engines();
 // ---- Among the parts of the emulated cuDNN.
 
 CudnnFault cudnn_fault();
+int64_t cudnn_fault_batch();
 // Remembers the text for cudnnGetLastErrorString.
 cudnnStatus_t cudnn_refuse(cudnnStatus_t status, std::string why);
 cudaStream_t stream_of(cudnnHandle_t handle);

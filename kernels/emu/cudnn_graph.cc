@@ -303,6 +303,11 @@ cudnnStatus_t finalize_plan(Descriptor& d) {
   if (work.engine == kEngineSplitFloat && work.y.dims[1] == 1) {
     return cudnn_refuse(CUDNN_STATUS_NOT_SUPPORTED_SHAPE, "a single filter cannot be split");
   }
+  const bool refuses_batch = cudnn_fault() == CudnnFault::kNoPlanFromBatch ||
+                             (cudnn_fault() == CudnnFault::kNoSplitFromBatch && work.engine == kEngineSplitFloat);
+  if (refuses_batch && work.x.dims[0] >= cudnn_fault_batch()) {
+    return cudnn_refuse(CUDNN_STATUS_NOT_SUPPORTED_SHAPE, "too many examples");
+  }
   d.put(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, work.workspace_bytes);
   return CUDNN_STATUS_SUCCESS;
 }

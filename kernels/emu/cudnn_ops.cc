@@ -34,6 +34,7 @@ namespace lockstep::emu {
 namespace {
 
 CudnnFault current_fault = CudnnFault::kNone;
+int64_t fault_batch = 0;
 thread_local std::string last_error;
 
 bool scaled(const void* alpha, const void* beta) {
@@ -113,8 +114,12 @@ cudnnStatus_t enqueue(cudnnHandle_t handle, Work work) {
 
 }  // namespace
 
-void break_cudnn(CudnnFault fault) { current_fault = fault; }
+void break_cudnn(CudnnFault fault, int64_t batch) {
+  current_fault = fault;
+  fault_batch = batch;
+}
 CudnnFault cudnn_fault() { return current_fault; }
+int64_t cudnn_fault_batch() { return fault_batch; }
 
 cudnnStatus_t cudnn_refuse(cudnnStatus_t status, std::string why) {
   last_error = std::move(why);

@@ -18,6 +18,7 @@ namespace lockstep {
 namespace {
 
 using emu::CudnnFault;
+using ::testing::_;
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -137,6 +138,56 @@ TEST_F(Cudnn, WithoutAPlanOurKernelsRun) {
   emu::break_cudnn(CudnnFault::kNoPlan);
   ASSERT_TRUE(run(layer(7)).ok());
   EXPECT_THAT(emu::take_cudnn_engines(), IsEmpty());
+}
+
+Conv2dParams with_batch(Conv2dParams p, int64_t batch) {
+  p.N = batch;
+  return p;
+}
+
+// A rank with 50 examples must not take an engine that one with 100 cannot have.
+TEST_F(Cudnn, EngineThatDoesNotDoTheTypicalBatchIsTakenForNone) {
+  emu::break_cudnn(CudnnFault::kNoSplitFromBatch, 64);
+  for (const int64_t batch : {1, 50, 100}) {
+    ASSERT_TRUE(run(with_batch(layer(9), batch)).ok());
+    // The third is the filter gradient, which chooses by the size of the slice.
+    EXPECT_THAT(emu::take_cudnn_engines(), ElementsAre(emu::kEngineFallback, emu::kEngineFallback, _));
+  }
+}
+
+TEST_F(Cudnn, EngineThatDoesTheTypicalBatchAloneIsAnErrorElsewhere) {
+  emu::break_cudnn(CudnnFault::kNoSplitFromBatch, 65);
+  ASSERT_TRUE(run(with_batch(layer(10), 50)).ok());
+  EXPECT_THAT(emu::take_cudnn_engines(), Each(emu::kEngineSplitFloat));
+  const absl::Status status = run(with_batch(layer(10), 100));
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+  EXPECT_THAT(status.message(),
+              HasSubstr("a plan for the forward of 64 x 10x6x4, filter 2x3x8, stride 1 (engine 5, knob 12 = "));
+  EXPECT_THAT(status.message(), HasSubstr("none for the forward of 100 x 10x6x4, filter 2x3x8, stride 1: "));
+  EXPECT_THAT(status.message(), HasSubstr("too many examples"));
+  EXPECT_THAT(emu::take_cudnn_engines(), IsEmpty());
+}
+
+// Slices of two sizes, of which ranks hold different ones: all of them run on cuDNN, or none.
+TEST_F(Cudnn, FilterGradientsRunOnOurKernelsWhateverSlicesARankHolds) {
+  emu::break_cudnn(CudnnFault::kNoPlanFromBatch, 3);
+  for (const GradSlices& slices : {GradSlices{0, {0, 2, 4}, {2}}, GradSlices{0, {0, 2, 5}, {2}}}) {
+    ASSERT_TRUE(run(with_batch(layer(11), slices.examples()), slices).ok());
+    EXPECT_THAT(emu::take_cudnn_engines(), IsEmpty());
+  }
+}
+
+TEST_F(Cudnn, SliceWithoutAPlanIsAnError) {
+  emu::break_cudnn(CudnnFault::kNoPlanFromBatch, 65);
+  const Conv2dParams p = with_batch(layer(12), 65);
+  take_workspace(cudnn_device_ops().conv2d_workspace_bytes(ctx(), p, nullptr, GradSlices::single(p.N)));
+  float *const x = array(p.N * p.H * p.W * p.C), *const y = array(p.N * p.OH() * p.OW() * p.K);
+  float *const grad_w = array(p.filter_size()), *const grad_b = array(p.K);
+  const absl::Status status =
+      conv2d_bwd_filter(ctx(), p, GradSlices::single(p.N), x, nullptr, y, {grad_w, p.filter_size()}, {grad_b, p.K});
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+  EXPECT_THAT(status.message(), HasSubstr("a plan for the filter gradient of 64 x 12x6x4"));
+  EXPECT_THAT(status.message(), HasSubstr("none for the filter gradient of 65 x 12x6x4"));
 }
 
 TEST_F(Cudnn, WithoutMemoryForAPlanIsAnError) {
