@@ -11,13 +11,6 @@
 
 namespace lockstep::emu {
 
-// Without hooks (AddressSanitizer has them) nobody knows who wrote what: only the limits of memory are checked.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kHooked = false;
-#else
-constexpr bool kHooked = true;
-#endif
-
 // The slow ends, in access.cc. Each returns where no thread of a kernel runs: host code may be instrumented too.
 void fail_bounds(const void* p, size_t bytes, bool write);
 void fail_alignment(const void* p, size_t bytes, bool write);

@@ -134,7 +134,8 @@ std::string check_array(const char* name, const void* data, size_t bytes, bool r
   if (!all_valid(begin, bytes)) {
     return fmt::format("cuDNN: {} of {} bytes at {}: {}", name, bytes, data, describe(data));
   }
-  if (read && !all_written(begin, bytes)) return fmt::format("cuDNN reads {}, which nobody wrote all of", name);
+  if (kHooked && read && !all_written(begin, bytes))
+    return fmt::format("cuDNN reads {}, which nobody wrote all of", name);
   return "";
 }
 

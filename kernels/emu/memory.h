@@ -38,6 +38,13 @@ struct Arena {
 };
 extern Arena g_arena;
 
+// Without hooks (AddressSanitizer has them) nobody knows who wrote what: only the limits of memory are checked.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kHooked = false;
+#else
+constexpr bool kHooked = true;
+#endif
+
 // False where this machine does not give the addresses.
 bool reserve_arena();
 
