@@ -117,7 +117,10 @@ absl::Status NcclCommunicator::group(std::string_view what, absl::FunctionRef<ab
   LOCKSTEP_RETURN_IF_ERROR(settled("ncclGroupStart", ncclGroupStart()));
   const absl::Status enqueued = enqueue();
   const ncclResult_t ended = ncclGroupEnd();  // in any case: groups nest
-  LOCKSTEP_RETURN_IF_ERROR(annotate(enqueued, what));
+  if (!enqueued.ok()) {
+    abort();  // what was enqueued may still be under way, and waits for ranks that did not get so far
+    return annotate(enqueued, what);
+  }
   return annotate(settled("ncclGroupEnd", ended), what);
 }
 

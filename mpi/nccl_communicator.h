@@ -25,7 +25,8 @@ class NcclCommunicator {
   NcclCommunicator(const NcclCommunicator&) = delete;
   NcclCommunicator& operator=(const NcclCommunicator&) = delete;
 
-  // All transfers that `enqueue` starts are one operation of the stream: none waits for another to be started.
+  // All transfers that `enqueue` starts are one operation of the stream: none waits for another to be started. Its
+  // error, or NCCL's, aborts the communicator.
   absl::Status group(std::string_view what, absl::FunctionRef<absl::Status()> enqueue);
   // To be called inside a group; buffers are device memory.
   absl::Status send(const float* data, int64_t count, int peer, DeviceStream stream);

@@ -60,12 +60,15 @@ int64_t Model::memory_bytes(const Network& network, int64_t capacity, ModelUse u
 }
 
 int64_t Model::workspace_bytes(const Network& network, const KernelContext& kernel, const GradSlices& slices,
-                               int64_t capacity) {
+                               int64_t capacity, absl::FunctionRef<void()> note_progress) {
   const GradSlices whole = GradSlices::single(capacity);
   const auto loss_bytes = kernel.device->ops->softmax_xent_workspace_bytes;
   int64_t most = loss_bytes == nullptr ? 0 : loss_bytes(kernel, capacity, network.classes());
   for (const auto& layer : network.layers()) {
-    for (const GradSlices* s : {&slices, &whole}) most = std::max(most, layer->workspace_bytes(kernel, *s));
+    for (const GradSlices* s : {&slices, &whole}) {
+      most = std::max(most, layer->workspace_bytes(kernel, *s));
+      note_progress();
+    }
   }
   return most;
 }

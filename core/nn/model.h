@@ -33,9 +33,10 @@ class Model {
   // Bytes that a model of this capacity allocates.
   static int64_t memory_bytes(const Network& network, int64_t capacity, ModelUse use);
   // Scratch memory (DeviceContext::workspace) that any operator of a training step over `slices`, or of an inference
-  // pass over `capacity` examples, needs on a device.
+  // pass over `capacity` examples, needs on a device. cuDNN builds its plans for that, which may take a second a layer:
+  // `note_progress` is called at least once for each.
   static int64_t workspace_bytes(const Network& network, const KernelContext& kernel, const GradSlices& slices,
-                                 int64_t capacity);
+                                 int64_t capacity, absl::FunctionRef<void()> note_progress);
 
   const Network& network() const { return network_; }
   int64_t capacity() const { return capacity_; }

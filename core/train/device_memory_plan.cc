@@ -20,19 +20,21 @@ constexpr int64_t kGraphAllowance = int64_t{16} << 20;
 constexpr int64_t kNcclAllowance = int64_t{256} << 20;
 constexpr int64_t kCudnnAllowance = int64_t{256} << 20;  // its kernels, loaded as they are used
 
-int64_t workspace_bytes(const Network& network, const TrainConfig& config, int rank, int ranks,
+int64_t workspace_bytes(Communicator& communicator, const Network& network, const TrainConfig& config,
                         const Accelerator& accelerator) {
+  const int rank = communicator.rank(), ranks = communicator.size();
   const DeviceContext context = device_context(accelerator, config, {});
   const GradSlices slices =
       GradSlices::for_rank(rank, ranks, static_cast<int>(config.grad_slices), config.train_batch_size);
   return Model::workspace_bytes(network, {accelerator.backend, nullptr, &context}, slices,
-                                model_capacity(config, rank, ranks));
+                                model_capacity(config, rank, ranks), [&] { communicator.note_progress(); });
 }
 
 }  // namespace
 
-absl::StatusOr<DeviceMemoryPlan> plan_device_memory(const Network& network, const TrainConfig& config, int rank,
-                                                    int ranks, const Accelerator& accelerator) {
+absl::StatusOr<DeviceMemoryPlan> plan_device_memory(Communicator& communicator, const Network& network,
+                                                    const TrainConfig& config, const Accelerator& accelerator) {
+  const int rank = communicator.rank(), ranks = communicator.size();
   LOCKSTEP_ASSIGN_OR_RETURN(
       const GradPlan gradients,
       make_grad_plan(rank, ranks, static_cast<int>(config.grad_slices), network.params().buffer_size(),
@@ -46,21 +48,22 @@ absl::StatusOr<DeviceMemoryPlan> plan_device_memory(const Network& network, cons
   plan.activations = Model::memory_bytes(network, capacity, ModelUse::kTraining);
   plan.input = DeviceInput::memory_bytes({examples, network.input().size(), augmented}) +
                DeviceInference::memory_bytes(network, capacity);
-  plan.workspace = workspace_bytes(network, config, rank, ranks, accelerator);
+  plan.workspace = workspace_bytes(communicator, network, config, accelerator);
   plan.libraries = kGraphAllowance + (ranks > 1 ? kNcclAllowance : 0) +
                    (accelerator.backend == Backend::kCudnn ? kCudnnAllowance : 0);
   return plan;
 }
 
-absl::Status check_device_memory(const Network& network, const TrainConfig& config, int rank, int ranks,
+absl::Status check_device_memory(Communicator& communicator, const Network& network, const TrainConfig& config,
                                  const Accelerator& accelerator) {
-  LOCKSTEP_ASSIGN_OR_RETURN(const DeviceMemoryPlan plan, plan_device_memory(network, config, rank, ranks, accelerator));
+  LOCKSTEP_ASSIGN_OR_RETURN(const DeviceMemoryPlan plan,
+                            plan_device_memory(communicator, network, config, accelerator));
   LOCKSTEP_ASSIGN_OR_RETURN(const DeviceMemoryInfo memory, accelerator.device->memory());
   if (plan.total() <= memory.free_bytes) return absl::OkStatus();
   const int64_t largest = largest_batch_that_fits(config.train_batch_size, memory.free_bytes, [&](int64_t batch) {
     TrainConfig smaller = config;
     smaller.train_batch_size = batch;
-    const auto less = plan_device_memory(network, smaller, rank, ranks, accelerator);
+    const auto less = plan_device_memory(communicator, network, smaller, accelerator);
     return less.ok() ? less->total() : std::numeric_limits<int64_t>::max();
   });
   return absl::ResourceExhaustedError(fmt::format(

@@ -11,7 +11,7 @@
 
 namespace lockstep {
 
-// Bytes that rank `rank` of `ranks` allocates on its GPU.
+// Bytes that a rank allocates on its GPU.
 struct DeviceMemoryPlan {
   int64_t parameters = 0;   // weights, gradients, partial sums of other ranks, moments
   int64_t activations = 0;  // and their gradients
@@ -21,11 +21,12 @@ struct DeviceMemoryPlan {
   int64_t total() const { return parameters + activations + input + workspace + libraries; }
 };
 
-absl::StatusOr<DeviceMemoryPlan> plan_device_memory(const Network& network, const TrainConfig& config, int rank,
-                                                    int ranks, const Accelerator& accelerator);
+// Of the communicator's rank. Takes a while where a library plans its work; the communicator hears of its progress.
+absl::StatusOr<DeviceMemoryPlan> plan_device_memory(Communicator& communicator, const Network& network,
+                                                    const TrainConfig& config, const Accelerator& accelerator);
 
 // An error when the GPU has less free: it names need, free, and the largest --train_batch_size that fits.
-absl::Status check_device_memory(const Network& network, const TrainConfig& config, int rank, int ranks,
+absl::Status check_device_memory(Communicator& communicator, const Network& network, const TrainConfig& config,
                                  const Accelerator& accelerator);
 
 }  // namespace lockstep

@@ -99,7 +99,8 @@ absl::Status DeviceTrainStep::make_buffers(int64_t capacity) {
                                                                   .image_size = network_.input().size(),
                                                                   .floats = augment_.enabled()}));
   compute_context_.step_scalars = update_context_.step_scalars = input_->current().scalars;
-  const int64_t workspace = Model::workspace_bytes(network_, kernel_on(compute_context_), slices_, capacity);
+  const int64_t workspace = Model::workspace_bytes(network_, kernel_on(compute_context_), slices_, capacity,
+                                                   [this] { communicator_.note_progress(); });
   LOCKSTEP_ASSIGN_OR_RETURN(workspace_, on_device<std::byte>(device_, workspace));
   compute_context_.workspace = workspace_.data();
   compute_context_.workspace_bytes = workspace_.bytes();

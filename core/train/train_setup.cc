@@ -78,7 +78,7 @@ std::string shared_settings(const TrainSetup& setup) {
 absl::StatusOr<std::unique_ptr<TrainSetup>> set_up_training(Communicator& communicator, const TrainConfig& config) {
   auto setup = std::make_unique<TrainSetup>();
   setup->config = config;
-  const int rank = communicator.rank(), ranks = communicator.size(), local_ranks = communicator.local_size();
+  const int ranks = communicator.size(), local_ranks = communicator.local_size();
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator, load_network(setup.get())));
   LOCKSTEP_ASSIGN_OR_RETURN(setup->accelerator, open_accelerator(communicator, &setup->config));
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator, open_data(communicator, setup.get())));
@@ -89,7 +89,7 @@ absl::StatusOr<std::unique_ptr<TrainSetup>> set_up_training(Communicator& commun
       agree(communicator, check_memory(setup->network, setup->config, ranks, local_ranks, available_memory_bytes())));
   if (setup->accelerator != nullptr) {
     LOCKSTEP_RETURN_IF_ERROR(
-        agree(communicator, check_device_memory(setup->network, setup->config, rank, ranks, *setup->accelerator)));
+        agree(communicator, check_device_memory(communicator, setup->network, setup->config, *setup->accelerator)));
   }
   LOCKSTEP_ASSIGN_OR_RETURN(const int share, threads_for_rank(communicator));
   setup->config.threads = config.threads > 0 ? config.threads : share;

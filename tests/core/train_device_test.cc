@@ -5,7 +5,11 @@
 #include <gtest/gtest.h>
 
 #include "core/train/agree.h"
+#include "core/train/device_memory_plan.h"
+#include "core/train/train_setup.h"
 #include "mpi/emu/nccl_emulator.h"
+#include "mpi/local_communicator.h"
+#include "mpi/nccl_communicator.h"
 #include "tests/core/train_run_fixture.h"
 #include "tests/support/fake_cuda_library.h"
 
@@ -134,6 +138,22 @@ TEST_F(TrainOnDevice, TooLittleMemoryNamesNeedFreeAndTheLargestBatch) {
   EXPECT_THAT(message_of(run(config_)), HasSubstr(advice));
 }
 
+class CountingCommunicator : public LocalCommunicator {
+ public:
+  void note_progress() override { ++progress; }
+  int progress = 0;
+};
+
+// A library may plan each layer for as long as the watchdog lets a rank be silent.
+TEST_F(TrainOnDevice, PlanningTheMemoryIsProgressOfEachLayer) {
+  CountingCommunicator communicator;
+  const auto setup = set_up_training(communicator, config_);
+  ASSERT_TRUE(setup.ok()) << setup.status();
+  communicator.progress = 0;
+  ASSERT_TRUE(check_device_memory(communicator, (*setup)->network, (*setup)->config, *(*setup)->accelerator).ok());
+  EXPECT_GE(communicator.progress, (*setup)->network.layer_count());
+}
+
 TEST_F(TrainOnDevice, MissingLibraryDriverOrGpuIsAnError) {
   fake_cuda_library().open_error = absl::NotFoundError("there is no CUDA library");
   EXPECT_THAT(message_of(run(config_, 2)), HasSubstr("there is no CUDA library"));
@@ -211,6 +231,26 @@ TEST_F(NcclFailure, LostConnectionEndsTheRunAndIsReported) {
   const auto errors = errors_with(NcclFault::kConnectionIsLost, {true, true});
   EXPECT_THAT(errors[0], AllOf(HasSubstr("rank 0 (threads): remote process exited"), HasSubstr("peer has closed")));
   EXPECT_THAT(errors[1], HasSubstr("rank 1 (threads): remote process exited"));
+}
+
+// A rank that fails between the transfers of a group leaves the others in them.
+TEST_F(NcclFailure, GroupThatIsNotEnqueuedInFullIsAborted) {
+  run_thread_ranks(2, 2, [](Communicator& communicator) {
+    emu::attach_nccl(communicator);
+    emu::break_nccl(NcclFault::kNone);
+    FakeDevice device;
+    const DeviceStream stream = device.create_stream().value();
+    const auto nccl = NcclCommunicator::open(communicator, 60);
+    ASSERT_TRUE(nccl.ok()) << nccl.status();
+    float value = 0;
+    const absl::Status status = (*nccl)->group("half an exchange", [&]() -> absl::Status {
+      LOCKSTEP_RETURN_IF_ERROR((*nccl)->receive(&value, 1, 1 - communicator.rank(), stream));
+      return absl::InternalError("no more");
+    });
+    EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("half an exchange"), HasSubstr("no more")));
+    EXPECT_TRUE(absl::IsAborted((*nccl)->check())) << (*nccl)->check();
+    device.destroy(stream);
+  });
 }
 
 }  // namespace
