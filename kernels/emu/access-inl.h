@@ -18,9 +18,9 @@ void fail_unwritten(const void* p, size_t bytes);
 void fail_race(const void* word, bool write, bool other_wrote);
 void check_outside(const void* p, size_t bytes, bool write);
 
-// Whether an earlier access (stamp, who) of some of the bytes `mask` is not ordered before one of the running thread.
-inline bool unordered(uint32_t stamp, uint32_t who, uint32_t mask, bool shared) {
-  if (stamp < g_running.launch_stamp || (who & mask) == 0) return false;
+// Whether an earlier access (stamp, who) is not ordered before one of the running thread.
+inline bool unordered(uint32_t stamp, uint32_t who, bool shared) {
+  if (stamp < g_running.launch_stamp) return false;
   if (stamp < g_running.block_stamp) return !shared;  // another block, whose shared memory was another
   if ((who & kSeveralBlocks) != 0) return true;
   if (stamp != g_running.stamp) return false;  // a barrier lies between
@@ -32,12 +32,12 @@ inline bool unordered(uint32_t stamp, uint32_t who, uint32_t mask, bool shared) 
   return (who & kSeveralLanes) != 0 || (changed & kThreads) != 0;
 }
 
-inline void remember_read(AccessCell& cell, uint32_t mask, bool shared) {
+inline void remember_read(AccessCell& cell, bool shared) {
   const uint32_t stamp = cell.read_stamp, who = cell.read_who;
   uint32_t flags = 0;
   if (stamp >= g_running.launch_stamp && !(shared && stamp < g_running.block_stamp)) {
     flags = stamp < g_running.block_stamp ? kSeveralBlocks : who & kSeveralBlocks;
-    if (stamp == g_running.stamp && (who & mask) != 0) {
+    if (stamp == g_running.stamp) {
       constexpr uint32_t kThreads = ((kMaxThreads - 1u) << kThreadShift), kWarps = kThreads & ~(31u << kThreadShift);
       const uint32_t changed = who ^ g_running.who;
       flags |= (changed & kWarps) != 0 ? kSeveralWarps : who & kSeveralWarps;
@@ -45,7 +45,38 @@ inline void remember_read(AccessCell& cell, uint32_t mask, bool shared) {
     }
   }
   cell.read_stamp = g_running.stamp;
-  cell.read_who = g_running.who | flags | mask;
+  cell.read_who = g_running.who | flags;
+}
+
+// An access `p` of what the cell stands for.
+template <bool kWrite>
+inline void check_order(AccessCell& cell, const void* p, bool shared) {
+  if (unordered(cell.write_stamp, cell.write_who, shared)) [[unlikely]]
+    fail_race(p, kWrite, true);
+  if constexpr (kWrite) {
+    if (unordered(cell.read_stamp, cell.read_who, shared)) [[unlikely]]
+      fail_race(p, kWrite, false);
+    cell.write_stamp = g_running.stamp;
+    cell.write_who = g_running.who;
+  } else {
+    remember_read(cell, shared);
+  }
+}
+
+// The same of some bytes of a word, or of all of one that was accessed in parts before.
+template <bool kWrite>
+inline void check_bytes_order(size_t word, uint32_t mask, const void* p, bool shared) {
+  AccessCell& cell = g_arena.cells[word];
+  AccessCell* const bytes = g_arena.byte_cells + 4 * word;
+  if ((cell.write_who & kSplit) == 0) {
+    for (int i = 0; i < 4; ++i) bytes[i] = cell;
+    cell.write_who |= kSplit;
+  }
+  for (int i = 0; i < 4; ++i) {
+    if ((mask >> i & 1) != 0) check_order<kWrite>(bytes[i], p, shared);
+  }
+  // Whoever is not ordered after an earlier read is not after this write either.
+  if (kWrite && mask == 0xF) cell = bytes[0];
 }
 
 // One 4-byte word of device or shared memory. `p` is the access, for the message.
@@ -57,19 +88,16 @@ inline void check_word(size_t word, uint32_t mask, const void* p, size_t bytes) 
   if constexpr (!kHooked) return;
   const bool shared = word < kSharedBytes / 4;
   AccessCell& cell = g_arena.cells[word];
-  if (unordered(cell.write_stamp, cell.write_who, mask, shared)) [[unlikely]]
-    fail_race(p, kWrite, true);
+  if (mask == 0xF && (cell.write_who & kSplit) == 0) {
+    check_order<kWrite>(cell, p, shared);
+  } else {
+    check_bytes_order<kWrite>(word, mask, p, shared);
+  }
   if constexpr (kWrite) {
-    if (unordered(cell.read_stamp, cell.read_who, mask, shared)) [[unlikely]]
-      fail_race(p, kWrite, false);
     state = static_cast<uint8_t>(state | mask << 4);
-    const bool again = cell.write_stamp == g_running.stamp && (cell.write_who ^ g_running.who) < 16;
-    cell.write_stamp = g_running.stamp;
-    cell.write_who = g_running.who | mask | (again ? cell.write_who & 15u : 0u);
   } else {
     if (((state >> 4) & mask) != mask) [[unlikely]]
       fail_unwritten(p, bytes);
-    remember_read(cell, mask, shared);
   }
 }
 

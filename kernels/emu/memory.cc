@@ -82,6 +82,7 @@ void drop_pages(uintptr_t begin, size_t bytes) {
   drop(reinterpret_cast<void*>(begin), bytes);
   drop(g_arena.state + word_of(begin), bytes / 4);
   drop(g_arena.cells + word_of(begin), bytes / 4 * sizeof(AccessCell));
+  drop(g_arena.byte_cells + 4 * word_of(begin), bytes * sizeof(AccessCell));
 }
 
 bool all_fill(uintptr_t begin, size_t bytes) {
@@ -131,8 +132,10 @@ bool reserve_arena() {
   void* const memory = reserve(kArenaBytes, PROT_NONE);
   void* const state = reserve(kArenaBytes / 4, PROT_READ | PROT_WRITE);
   void* const cells = reserve(kArenaBytes / 4 * sizeof(AccessCell), PROT_READ | PROT_WRITE);
-  if (memory == nullptr || state == nullptr || cells == nullptr) return false;
-  g_arena = {reinterpret_cast<uintptr_t>(memory), static_cast<uint8_t*>(state), static_cast<AccessCell*>(cells)};
+  void* const byte_cells = reserve(kArenaBytes * sizeof(AccessCell), PROT_READ | PROT_WRITE);
+  if (memory == nullptr || state == nullptr || cells == nullptr || byte_cells == nullptr) return false;
+  g_arena = {reinterpret_cast<uintptr_t>(memory), static_cast<uint8_t*>(state), static_cast<AccessCell*>(cells),
+             static_cast<AccessCell*>(byte_cells)};
   g_shared_next = g_arena.base;
   g_next = g_arena.base + kSharedBytes;
   poison(g_arena.base, kSharedBytes, false);
@@ -174,7 +177,11 @@ bool all_written(uintptr_t begin, size_t bytes) {
   return written;
 }
 
-void forget_accesses() { ::madvise(g_arena.cells, (g_next - g_arena.base) / 4 * sizeof(AccessCell), MADV_DONTNEED); }
+void forget_accesses() {
+  const size_t bytes = g_next - g_arena.base;
+  ::madvise(g_arena.cells, bytes / 4 * sizeof(AccessCell), MADV_DONTNEED);
+  ::madvise(g_arena.byte_cells, bytes * sizeof(AccessCell), MADV_DONTNEED);
+}
 
 void* allocate_device(size_t bytes) {
   const size_t span = round_up(bytes + 2 * kGuardBytes, kPage);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The emulated GPU's memory: one range of addresses, shared memory at its start, allocations behind it, no address used
-// twice. Beside it lie two shadows, so that one look tells everything about an access: a byte for each 4-byte word
-// (which of its bytes exist, which have been written) and a cell that remembers who wrote and who read it last.
+// twice. Beside it lie shadows, so that one look tells everything about an access: a byte for each 4-byte word (which
+// of its bytes exist, which have been written) and a cell that remembers who wrote and who read it last. A word that is
+// accessed in parts has such a cell for each of its bytes.
 #pragma once
 
 #include <cstddef>
@@ -19,20 +20,21 @@ constexpr size_t kGuardBytes = 256;               // on both sides of an allocat
 constexpr unsigned char kFill = 0xFF;             // guards and memory that nobody wrote; as float: NaN
 
 // Accesses of a launch are ordered by stamps: each block and each interval between two barriers has its own, larger
-// than all before. `who` packs (low to high) the bytes of the word: 4 bits, the thread: 10, flags: 3, the thread's
-// count of __syncwarp: 15.
+// than all before. `who` packs (low to high) in a word's write_who whether it is split, 1 bit: its bytes' cells hold
+// instead of its own; the thread: 10, flags: 3, the thread's count of __syncwarp: 18.
 struct AccessCell {
   uint32_t write_stamp, write_who;
   uint32_t read_stamp, read_who;
 };
-constexpr uint32_t kThreadShift = 4, kSeveralLanes = 1u << 14, kSeveralWarps = 1u << 15, kSeveralBlocks = 1u << 16;
-constexpr uint32_t kEpochShift = 17;
+constexpr uint32_t kSplit = 1, kThreadShift = 1;
+constexpr uint32_t kSeveralLanes = 1u << 11, kSeveralWarps = 1u << 12, kSeveralBlocks = 1u << 13, kEpochShift = 14;
 
 // Read by every checked access.
 struct Arena {
   uintptr_t base = 0;  // 0: not reserved yet
   uint8_t* state = nullptr;
   AccessCell* cells = nullptr;
+  AccessCell* byte_cells = nullptr;  // four a word; touched for split words alone
 
   bool contains(const void* p) const { return reinterpret_cast<uintptr_t>(p) - base < kArenaBytes && base != 0; }
 };

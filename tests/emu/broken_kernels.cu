@@ -110,6 +110,38 @@ __global__ void race_in_global_kernel(float* y) { y[threadIdx.x / 2] = static_ca
 __global__ void race_of_blocks_kernel(float* y) {
   if (threadIdx.x == 0) y[0] = static_cast<float>(blockIdx.x);
 }
+__global__ void race_in_bytes_kernel(uint8_t* y, float* sink, bool reads) {
+  const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+  uint8_t* const byte = y + i % 2;
+  if (reads && i < 2) {
+    sink[i] = *byte;
+  } else {
+    *byte = 1;
+  }
+}
+__global__ void race_in_byte_read_before_kernel(uint8_t* y, float* sink) {
+  if (threadIdx.x == 0) {
+    const uint8_t first = y[0];
+    sink[0] = first + y[1];
+  } else {
+    y[0] = 1;
+  }
+}
+__global__ void byte_turns_kernel(uint32_t* y) {
+  SHARED(uint32_t, words, 16);
+  const unsigned t = threadIdx.x;
+  uint8_t* const byte = reinterpret_cast<uint8_t*>(words) + t % 32 * 2 + t / 32;
+  for (unsigned round = 0; round < 2; ++round) {
+    *byte = static_cast<uint8_t>(t);
+    __syncwarp();
+    *byte = static_cast<uint8_t>(*byte + 1);
+    __syncthreads();
+    if (t < 16) words[t] += 0x01010101;
+    __syncthreads();
+    if (t < 16) y[t] = words[t];
+    __syncthreads();
+  }
+}
 __global__ void bytes_kernel(uint8_t* y) {
   SHARED(uint8_t, bytes, kThreads);
   const unsigned t = threadIdx.x;
@@ -225,6 +257,16 @@ absl::Status race_in_global(DeviceStream stream, float* y) {
 }
 absl::Status race_of_blocks(DeviceStream stream, float* y) {
   return launch(race_of_blocks_kernel, LaunchDims{dim3(3), dim3(32)}, stream, y);
+}
+absl::Status race_in_bytes(DeviceStream stream, uint8_t* y, float* sink, bool reads, bool blocks) {
+  const LaunchDims dims{dim3(blocks ? 3 : 1), dim3(blocks ? 1 : 3)};
+  return launch(race_in_bytes_kernel, dims, stream, y, sink, reads);
+}
+absl::Status race_in_byte_read_before(DeviceStream stream, uint8_t* y, float* sink) {
+  return launch(race_in_byte_read_before_kernel, LaunchDims{dim3(1), dim3(2)}, stream, y, sink);
+}
+absl::Status sound_byte_turns(DeviceStream stream, uint32_t* y) {
+  return launch(byte_turns_kernel, kOneBlock, stream, y);
 }
 absl::Status sound_bytes(DeviceStream stream, uint8_t* y) {
   return launch(bytes_kernel, LaunchDims{dim3(2), dim3(33)}, stream, y);

@@ -37,7 +37,15 @@ absl::Status missing_barrier_before_reuse(DeviceStream stream, float* y);
 // Two threads, or two blocks, write one word.
 absl::Status race_in_global(DeviceStream stream, float* y);
 absl::Status race_of_blocks(DeviceStream stream, float* y);
+// The first and the last of three threads, or of three blocks, write byte 0; or one of them reads it. That between them
+// writes, or reads, byte 1.
+absl::Status race_in_bytes(DeviceStream stream, uint8_t* y, float* sink, bool reads, bool blocks);
+// The same thread's next read, of byte 1, between another's of byte 0 and a third's write.
+absl::Status race_in_byte_read_before(DeviceStream stream, uint8_t* y, float* sink);
 absl::Status sound_bytes(DeviceStream stream, uint8_t* y);  // neighbours' bytes in one word
+// Threads of two warps take turns with the bytes of a word; behind a barrier one takes all of it, then it is split
+// anew.
+absl::Status sound_byte_turns(DeviceStream stream, uint32_t* y);
 // Barriers that not every thread reaches: thread 5 left; two places; inside a branch of one warp.
 absl::Status barrier_after_exit(DeviceStream stream);
 absl::Status barriers_at_two_places(DeviceStream stream);

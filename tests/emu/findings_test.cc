@@ -134,6 +134,27 @@ TEST_P(Findings, RaceInGlobalMemory) {
               ContainsRegex("thread .0, 0, 0.: race: write .* after the write by another thread"));
 }
 
+// Whatever lies between two accesses of a byte, to another byte of its word.
+TEST_P(Findings, RaceForAByteOfAWord) {
+  DeviceBuffer<uint8_t> y = buffer(std::vector<uint8_t>(4));
+  DeviceBuffer<float> sink = buffer(3);
+  for (const bool blocks : {false, true}) {
+    for (const bool reads : {false, true}) {
+      EXPECT_THAT(outcome(broken::race_in_bytes(stream_, y.data(), sink.data(), reads, blocks)),
+                  ContainsRegex("thread .*: race: .* by another thread: byte 0 of an allocation"))
+          << (blocks ? "blocks" : "threads") << (reads ? " read" : " write");
+    }
+  }
+  EXPECT_THAT(outcome(broken::race_in_byte_read_before(stream_, y.data(), sink.data())),
+              ContainsRegex("thread .*: race: .* by another thread: byte 0 of an allocation"));
+}
+
+TEST_P(Findings, ThreadsMayTakeTurnsWithBytesOfOneWord) {
+  DeviceBuffer<uint32_t> y = buffer(std::vector<uint32_t>(16));
+  ASSERT_EQ(outcome(broken::sound_byte_turns(stream_, y.data())), "ok");
+  EXPECT_EQ(values(y)[1], 0x25052404u);
+}
+
 TEST_P(Findings, NeighboursMayWriteBytesOfOneWord) {
   DeviceBuffer<uint8_t> y = buffer(std::vector<uint8_t>(66));
   ASSERT_EQ(outcome(broken::sound_bytes(stream_, y.data())), "ok");
