@@ -277,6 +277,8 @@ void expect_same_wherever_arrays_lie(const KernelContext& ctx, const Conv2dParam
 TEST_P(Conv2d, ArraysMayLieAnywhere) {
   expect_same_wherever_arrays_lie(ctx(), {.N = 2, .H = 6, .W = 4, .C = 8, .K = 16, .R = 3, .S = 3, .relu = true});
   expect_same_wherever_arrays_lie(ctx(), {.N = 2, .H = 6, .W = 4, .C = 1, .K = 16, .R = 3, .S = 3, .relu = true});
+  // Images of a size that is no multiple of 16 bytes, which cuDNN is given wherever they lie.
+  expect_same_wherever_arrays_lie(ctx(), {.N = 2, .H = 5, .W = 5, .C = 3, .K = 8, .R = 3, .S = 3, .relu = true});
 }
 
 class Conv2dAnyPrecision : public OnBackends {};
