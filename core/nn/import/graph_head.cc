@@ -52,6 +52,9 @@ class HeadFinder {
     if (head_.inputs.empty()) {
       return absl::InvalidArgumentError(fmt::format("{}: a signature without inputs", graph_.path()));
     }
+    if (signature.outputs().empty()) {
+      return absl::InvalidArgumentError(fmt::format("{}: a signature without outputs", graph_.path()));
+    }
     std::optional<TensorRef> logits;
     std::string first;
     // In the order of the names, so that messages are the same every time.

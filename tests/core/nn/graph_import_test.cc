@@ -468,6 +468,11 @@ TEST_F(NnGraphImport, OutputsMustComeFromOneTensor) {
   expect_unsupported({"output `probabilities`", "node `relu`"});
 }
 
+TEST_F(NnGraphImport, SignatureNeedsOutputs) {
+  (*graph_.meta().mutable_signature_def())["serving_default"].clear_outputs();
+  expect_invalid({"a signature without outputs"});
+}
+
 TEST_F(NnGraphImport, ClassesAreTheLargestLogit) {
   graph_.ints("one", {1}, true);
   graph_.node("classes", "ArgMax", {"softmax", "one"});
