@@ -6,12 +6,16 @@ import gzip
 import io
 import json
 import os
+import re
 import struct
 import tempfile
 import zlib
 
 import numpy as np
+import onnx
 import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow.core.protobuf import saved_model_pb2
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -30,7 +34,8 @@ def idx():
     save("idx", "images", b"\0" + images)
     save("idx", "images.gz", b"\0" + gzip.compress(images, mtime=0))
     save("idx", "images.zlib", b"\0" + zlib.compress(images))
-    save("idx", "images.two_members.gz", b"\0" + gzip.compress(images[:9], mtime=0) + gzip.compress(images[9:], mtime=0))
+    two_members = gzip.compress(images[:9], mtime=0) + gzip.compress(images[9:], mtime=0)
+    save("idx", "images.two_members.gz", b"\0" + two_members)
     save("idx", "images.inner", b"\2" + images)
     save("idx", "colour.inner", b"\2" + colour)
     save("idx", "labels.gz", b"\1" + gzip.compress(labels, mtime=0))
@@ -87,8 +92,9 @@ def instances():
 
 def tensor_bundle():
     """First byte even: an index, of 64 zeros of data; odd: data of byte / 2 strings."""
-    tensors = {"conv2d/kernel": tf.zeros([2, 2, 1, 2]), "conv2d/bias": tf.zeros([2]), "global_step": tf.zeros([], tf.int64),
-               "small": tf.zeros([2, 4], tf.uint8), "empty": tf.zeros([0, 3]), "step32": tf.zeros([2], tf.int32)}
+    tensors = {"conv2d/kernel": tf.zeros([2, 2, 1, 2]), "conv2d/bias": tf.zeros([2]),
+               "global_step": tf.zeros([], tf.int64), "small": tf.zeros([2, 4], tf.uint8), "empty": tf.zeros([0, 3]),
+               "step32": tf.zeros([2], tf.int32)}
     assert sum(t.numpy().nbytes for t in tensors.values()) == 64
     with tempfile.TemporaryDirectory() as directory:
         prefix = os.path.join(directory, "ckpt")
@@ -114,8 +120,9 @@ def yaml():
             words |= set(text.decode().replace(":", " ").replace(",", " ").replace("{", " ").replace("}", " ").split())
     save("yaml", "anchors.yaml", "0image: &a {height: 4, width: 4}\nclasses: 2\nlayers: [{dense: {units: 2}}]\nx: *a\n")
     save("yaml", "blocks.yaml", "1# c\n'data_dir': \"a\\tb\\u00e4\"\nmodel: |\n  m\n  n\nseed: 0x10\nshuffle: no\n")
-    save("yaml", "valid.yaml", "0image:\n  height: 9\n  width: 8\nclasses: 3\nlayers:\n- conv: {filters: 2, kernel: 3, stride: 2,"
-         " padding: valid, activation: relu}\n- max_pool: {window: 2, stride: 1, padding: same}\n- dropout: {rate: .5}\n"
+    save("yaml", "valid.yaml", "0image:\n  height: 9\n  width: 8\nclasses: 3\nlayers:\n"
+         "- conv: {filters: 2, kernel: 3, stride: 2, padding: valid, activation: relu}\n"
+         "- max_pool: {window: 2, stride: 1, padding: same}\n- dropout: {rate: .5}\n"
          "- dense: {units: 3}\n")
     with open(os.path.join(HERE, "corpus", "yaml.dict"), "w") as file:
         file.write("# SPDX-License-Identifier: Apache-2.0\n# Words of configs/, for libFuzzer.\n")
@@ -125,6 +132,153 @@ def yaml():
             file.write(f'"{word}"\n')
 
 
+def graph_network(features, variables):
+    """6 x 6 grey pixels to 3 classes."""
+    w = {name: variables(name, shape) for name, shape in (("conv2d/kernel", (3, 3, 1, 2)), ("conv2d/bias", (2,)),
+                                                          ("dense/kernel", (18, 3)), ("dense/bias", (3,)))}
+    x = tf.reshape(features, [-1, 6, 6, 1])
+    x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, w["conv2d/kernel"], 1, "SAME"), w["conv2d/bias"]))
+    x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+    return tf.matmul(tf.reshape(x, [tf.shape(x)[0], -1]), w["dense/kernel"]) + w["dense/bias"]
+
+
+def outputs_of(logits):
+    return {"classes": tf.argmax(logits, 1), "probabilities": tf.nn.softmax(logits)}
+
+
+def save_graph(directory, use_resource, freeze):
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        v1.train.create_global_step()
+        features = v1.placeholder(tf.float32, [None, 36])
+        zeros = v1.zeros_initializer()
+        outputs = outputs_of(graph_network(features, lambda name, shape: v1.get_variable(
+            name, shape, initializer=zeros, use_resource=use_resource)))
+        session.run(v1.global_variables_initializer())
+        if freeze:
+            graph = v1.graph_util.convert_variables_to_constants(session, session.graph_def,
+                                                                 [value.op.name for value in outputs.values()])
+    with tf.Graph().as_default() if freeze else session.graph.as_default():
+        if freeze:
+            tf.import_graph_def(graph, name="")
+        session = v1.Session()
+        if not freeze:
+            session.run(v1.global_variables_initializer())
+        tensor = session.graph.get_tensor_by_name
+        signature = v1.saved_model.predict_signature_def({"inputs": tensor(features.name)},
+                                                         {key: tensor(value.name) for key, value in outputs.items()})
+        builder = v1.saved_model.Builder(directory)
+        builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature},
+                                             strip_default_attrs=True)
+        builder.save()
+
+
+class Module(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv2d, self.dense = tf.Module(), tf.Module()
+        self.conv2d.kernel, self.conv2d.bias = tf.Variable(tf.zeros([3, 3, 1, 2])), tf.Variable(tf.zeros([2]))
+        self.dense.kernel, self.dense.bias = tf.Variable(tf.zeros([18, 3])), tf.Variable(tf.zeros([3]))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 36], tf.float32, name="inputs")])
+    def serve(self, inputs):
+        def variable(name, _):
+            layer, part = name.split("/")
+            return getattr(getattr(self, layer), part)
+        return outputs_of(graph_network(inputs, variable))
+
+
+def text_of(message):
+    return re.sub(r"\n +", "\n", text_format.MessageToString(message, use_short_repeated_primitives=True))
+
+
+def save_as_text(target, name, path, message):
+    """Without what no reader of ours looks at."""
+    with open(path, "rb") as file:
+        message.ParseFromString(file.read())
+    for graph in getattr(message, "meta_graphs", []):
+        graph.meta_info_def.ClearField("stripped_op_list")
+        graph.ClearField("object_graph_def")
+        graph.graph_def.ClearField("debug_info")
+        for node in [*graph.graph_def.node, *(n for f in graph.graph_def.library.function for n in f.node_def)]:
+            node.ClearField("experimental_debug_info")
+            for attr in ("_output_shapes", "config_proto", "executor_type"):
+                node.attr.pop(attr, None)
+    save(target, name, "0" + text_of(message))
+    return message.SerializeToString(deterministic=True)
+
+
+def saved_model():
+    """First character even: text; odd: saved_model.pb."""
+    with tempfile.TemporaryDirectory() as directory:
+        for name, arguments in (("reference", (False, False)), ("resource", (True, False)), ("frozen", (True, True))):
+            save_graph(os.path.join(directory, name), *arguments)
+        module = Module()
+        tf.saved_model.save(module, os.path.join(directory, "module"), signatures=module.serve)
+        for name in ("reference", "resource", "frozen", "module"):
+            content = save_as_text("saved_model", name, os.path.join(directory, name, "saved_model.pb"),
+                                   saved_model_pb2.SavedModel())
+        save("saved_model", "bytes", b"1" + content)
+
+
+def onnx_model(nodes, kernel=(2, 1, 3, 3)):
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+
+    def weights(name, shape):
+        return helper.make_tensor(name, float32, shape, bytes(4 * int(np.prod(shape))), raw=True)
+
+    initializers = [weights("k", kernel), weights("kb", (2,)), weights("d", (18, 3)), weights("db", (3,)),
+                    helper.make_tensor("image", onnx.TensorProto.INT64, (4,), [-1, 1, 6, 6]),
+                    helper.make_tensor("flat", onnx.TensorProto.INT64, (2,), [-1, 18])]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("inputs", float32, ["N", 36])],
+        [helper.make_tensor_value_info("classes", onnx.TensorProto.INT64, ["N"]),
+         helper.make_tensor_value_info("probabilities", float32, ["N", 3])], initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def onnx_models():
+    node = onnx.helper.make_node
+    begin = [node("Reshape", ["inputs", "image"], ["x"])]
+    head = [node("Softmax", ["logits"], ["probabilities"], axis=1),
+            node("ArgMax", ["logits"], ["classes"], axis=1, keepdims=0)]
+    gemm = [*begin, node("Conv", ["x", "k", "kb"], ["c"], pads=[1, 1, 1, 1]), node("Relu", ["c"], ["r"]),
+            node("MaxPool", ["r"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+            node("Transpose", ["p"], ["t"], perm=[0, 2, 3, 1]), node("Reshape", ["t", "flat"], ["f"]),
+            node("Gemm", ["f", "d", "db"], ["logits"]), *head]
+    matmul = [*begin, node("Conv", ["x", "k", "kb"], ["c"], auto_pad="SAME_UPPER"),
+              node("MaxPool", ["c"], ["p"], kernel_shape=[2, 2], strides=[2, 2]), node("Relu", ["p"], ["r"]),
+              node("Flatten", ["r"], ["f"]), node("Dropout", ["f"], ["g"]), node("MatMul", ["g", "d"], ["m"]),
+              node("Add", ["m", "db"], ["logits"]), *head]
+    for name, nodes in (("gemm", gemm), ("matmul", matmul)):
+        model = onnx_model(nodes)
+        save("onnx", name, "0" + text_of(model))
+    save("onnx", "bytes", b"1" + model.SerializeToString(deterministic=True))
+
+
+def dictionaries():
+    """Names that the graph readers look for."""
+    tensorflow = """Add AddV2 ArgMax BiasAdd Cast ConcatV2 Const Conv2D Dropout EnsureShape ExpandDims Gather GatherV2
+        Identity IdentityN If LogSoftmax MatMul MaxPool Merge Mul NoOp Pack PartitionedCall Placeholder
+        PlaceholderWithDefault Prod ReadVariableOp Relu Reshape RestoreV2 Shape Slice Softmax
+        SparseSoftmaxCrossEntropyWithLogits Squeeze StatefulPartitionedCall StopGradient StridedSlice Switch Transpose
+        VarHandleOp VariableV2 dtype shape value padding strides ksize data_format NHWC NCHW SAME VALID EXPLICIT
+        transpose_a transpose_b dilations shared_name DT_FLOAT DT_INT32 DT_INT64 DT_BOOL DT_RESOURCE keep_dims axis"""
+    onnx_words = """Add ArgMax Cast Concat Constant Conv Dropout Flatten Gather Gemm Identity LogSoftmax MatMul MaxPool
+        Relu Reshape Shape Slice Softmax Squeeze Transpose Unsqueeze alpha beta transA transB auto_pad SAME_UPPER
+        SAME_LOWER VALID NOTSET pads strides dilations group kernel_shape ceil_mode storage_order axis axes keepdims
+        perm allowzero starts ends FLOAT INT64 raw_data float_data int64_data dims data_location EXTERNAL"""
+    fields = """node name op op_type input output attr attribute key value tensor tensor_shape dim size: -1 i: 0 f: 0.0
+        b: true s: list func library function signature node_def ret initializer"""
+    for target, words in (("saved_model", tensorflow), ("onnx", onnx_words)):
+        with open(os.path.join(HERE, "corpus", target + ".dict"), "w") as file:
+            file.write("# SPDX-License-Identifier: Apache-2.0\n# Words of the format, for libFuzzer.\n")
+            for word in (words + " " + fields).split():
+                file.write(f'"{word}"\n')
+
+
 if __name__ == "__main__":
-    for make in (idx, records, png, instances, tensor_bundle, yaml):
+    for make in (idx, records, png, instances, tensor_bundle, yaml, saved_model, onnx_models, dictionaries):
         make()

@@ -12,7 +12,7 @@ readonly program=$1 corpus=$2 seconds=$3
 shift 3
 
 mkdir -p "$program.corpus"
-options=(-verbosity=0 -max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024
+options=(-verbosity=0 -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024
   -print_final_stats=1 -artifact_prefix="$program.")
 if [[ -f $corpus.dict ]]; then options+=(-dict="$corpus.dict"); fi
 export ASAN_OPTIONS=${ASAN_OPTIONS:-allocator_may_return_null=0:detect_stack_use_after_return=1}
