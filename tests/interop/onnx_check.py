@@ -33,7 +33,6 @@ def with_onnx_runtime(path, images, optimize):
 def main():
     images = common.test_images()
     path = os.path.join(common.WORK_DIR, "model.onnx")
-    common.run("lockstep", "export", "--model_dir", common.RUN, "--directory", path, "--format", "onnx")
     check_model(path)
     ours = common.our_predictions(common.RUN)
     for optimize in (False, True):

@@ -77,7 +77,6 @@ def main():
     images = common.test_images()
     directory = exported()
     frozen = os.path.join(common.WORK_DIR, "frozen")
-    common.run("lockstep", "export", "--model_dir", common.RUN, "--directory", frozen, "--frozen")
     frozen = os.path.join(frozen, os.listdir(frozen)[0])
     assert os.listdir(frozen) == ["saved_model.pb"], os.listdir(frozen)
 

@@ -51,8 +51,8 @@ def tensorboard(logdir):
 
 
 def close(text, value):
-    """Whether a number as a page shows it (a few digits) is this one."""
-    return re.fullmatch(r"-?\d+(\.\d+)?(e[-+]?\d+)?", text) and abs(float(text) - value) <= 5e-3 * abs(value)  # three digits
+    """Whether a number as a page shows it, with three digits or more, is this one."""
+    return re.fullmatch(r"-?\d+(\.\d+)?(e[-+]?\d+)?", text) and abs(float(text) - value) <= 5e-3 * abs(value)
 
 
 def check_time_series(page, rows):
