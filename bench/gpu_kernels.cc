@@ -55,11 +55,16 @@ class DeviceOperands {
     LOCKSTEP_RETURN_IF_ERROR(device.copy(bytes_.data(), work.bytes.data(), bytes_.bytes(), session.stream()));
     return device.fill_zero(out_.data(), out_.bytes(), session.stream());
   }
-  absl::StatusOr<std::vector<float>> out(GpuSession& session) const {
-    std::vector<float> values(out_.size());
-    LOCKSTEP_RETURN_IF_ERROR(session.device().copy(values.data(), out_.data(), out_.bytes(), session.stream()));
-    LOCKSTEP_RETURN_IF_ERROR(session.device().synchronize(session.stream()));
-    return values;
+  absl::StatusOr<std::vector<Result>> results(GpuSession& session, const KernelWork& work) const {
+    std::vector<std::vector<float>> floats(floats_.size());
+    for (size_t i = 0; i < work.updated.size(); ++i) {
+      if (!work.updated[i].empty()) LOCKSTEP_RETURN_IF_ERROR(fetch(session, floats_[i], &floats[i]));
+    }
+    std::vector<uint8_t> bytes;
+    std::vector<float> out;
+    LOCKSTEP_RETURN_IF_ERROR(fetch(session, bytes_, &bytes));
+    LOCKSTEP_RETURN_IF_ERROR(fetch(session, out_, &out));
+    return results_of(work, out, floats, bytes);
   }
   Operands operands() const {
     Operands operands{{}, labels_.data(), bytes_.data(), out_.data()};
@@ -68,16 +73,23 @@ class DeviceOperands {
   }
 
  private:
+  template <typename T>
+  static absl::Status fetch(GpuSession& session, const DeviceBuffer<T>& from, std::vector<T>* to) {
+    to->resize(from.size());
+    LOCKSTEP_RETURN_IF_ERROR(session.device().copy(to->data(), from.data(), from.bytes(), session.stream()));
+    return session.device().synchronize(session.stream());
+  }
+
   std::vector<DeviceBuffer<float>> floats_;
   DeviceBuffer<int32_t> labels_;
   DeviceBuffer<uint8_t> bytes_;
   DeviceBuffer<float> out_;
 };
 
-absl::StatusOr<std::vector<float>> on_cpu(const KernelWork& work, ThreadPool& pool) {
+absl::StatusOr<std::vector<Result>> on_cpu(const KernelWork& work, ThreadPool& pool) {
   HostOperands operands(work);
   LOCKSTEP_RETURN_IF_ERROR(work.run({.backend = Backend::kSimd, .pool = &pool}, operands.operands()));
-  return operands.out();
+  return operands.results(work);
 }
 
 // What is known of a kernel when one of its variants is measured.
@@ -85,7 +97,7 @@ struct Setting {
   GpuSession& session;
   const KernelWork& work;
   const DeviceOperands& operands;
-  const std::vector<float>& expected;
+  const std::vector<Result>& expected;
   int runs;
 };
 
@@ -94,8 +106,8 @@ absl::StatusOr<std::vector<double>> check_and_time(const Setting& setting, const
   const Operands operands = setting.operands.operands();
   LOCKSTEP_RETURN_IF_ERROR(setting.operands.fill(setting.session, setting.work));
   LOCKSTEP_RETURN_IF_ERROR(setting.work.run(ctx, operands));
-  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<float> got, setting.operands.out(setting.session));
-  LOCKSTEP_RETURN_IF_ERROR(check_close(setting.expected, got, tolerance));
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<Result> got, setting.operands.results(setting.session, setting.work));
+  LOCKSTEP_RETURN_IF_ERROR(check_results(setting.expected, got, tolerance));
   return setting.session.time([&] { return setting.work.run(ctx, operands); }, setting.runs);
 }
 
@@ -128,7 +140,7 @@ void fill(const KernelWork& work, const GpuPeaks& peaks, const Summary& seconds,
 absl::StatusOr<std::vector<BenchRow>> measure_gpu_kernel(GpuSession& session, ThreadPool& pool, const GpuPeaks& peaks,
                                                          const TimedKernel& kernel, int runs) {
   const KernelWork work = kernel.make(kernel.N);
-  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<float> expected, on_cpu(work, pool));
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<Result> expected, on_cpu(work, pool));
   LOCKSTEP_ASSIGN_OR_RETURN(const DeviceOperands operands, DeviceOperands::allocate(session.device(), work));
   std::vector<BenchRow> rows;
   double ours = 0;  // seconds, of the precision at hand

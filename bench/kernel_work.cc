@@ -3,14 +3,17 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "bench/kernel_check.h"
 #include "core/base/check.h"
+#include "core/base/host_info.h"
+#include "core/base/thread_pool.h"
 #include "kernels/adam/adam.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/dense/dense.h"
 #include "kernels/device_ops.h"
 #include "kernels/dropout/dropout.h"
-#include "kernels/pool2d/pool2d.h"
 #include "kernels/softmax_xent/softmax_xent.h"
 
 namespace lockstep {
@@ -55,6 +58,13 @@ struct ConvShape {
   }
 };
 
+std::vector<float> run_on_cpu(const KernelWork& work) {
+  ThreadPool pool(available_cores());
+  HostOperands operands(work);
+  LOCKSTEP_CHECK(work.run({.backend = Backend::kSimd, .pool = &pool}, operands.operands()).ok());
+  return std::move(operands.results(work).value().front().values);
+}
+
 KernelWork conv_fwd(const ConvShape& s) {
   KernelWork work;
   work.floats = {bench_input(s.in_size(), 1), bench_input(s.p.filter_size(), 2), bench_input(s.p.K, 3)};
@@ -63,6 +73,10 @@ KernelWork conv_fwd(const ConvShape& s) {
   work.flops = s.p.flops();
   work.moved_bytes = float_bytes(s.in_size() + s.p.filter_size() + s.out_size()) + s.argmax_bytes();
   work.workspace_bytes = s.workspace_bytes();
+  if (s.pooled) {
+    work.pool = s.pool();
+    work.pool_input = [s] { return run_on_cpu(conv_fwd({s.p, false})); };
+  }
   work.run = [s](const KernelContext& ctx, const Operands& o) {
     if (!s.pooled) return conv2d_fwd(ctx, s.p, o.floats[0], o.floats[1], o.floats[2], o.out);
     return conv2d_pool_fwd(ctx, s.p, s.pool(), o.floats[0], o.floats[1], o.floats[2], o.out, o.bytes);
@@ -109,6 +123,7 @@ KernelWork conv_bwd_filter(const ConvShape& s) {
   work.floats[0] = bench_input(s.in_size(), 1);
   const int64_t size = s.p.filter_size() + s.p.K;
   work.out_size = size;
+  work.out_parts = {{"gradient of the filter", s.p.filter_size()}, {"gradient of the bias", s.p.K}};
   work.run = [s, size](const KernelContext& ctx, const Operands& o) {
     const float *const x = o.floats[0], *const y = o.floats[1], *const grad_y = o.floats[2];
     const GradOutput to_w{o.out, size}, to_b{o.out + s.p.filter_size(), size};
@@ -177,6 +192,7 @@ KernelWork dense_weight_grad(const DenseParams& p) {
   work.floats = {bench_input(p.N * p.I, 1), bench_input(p.N * p.O, 4), bench_input(p.N * p.O, 5)};
   const int64_t size = weights_of(p) + p.O;
   work.out_size = size;
+  work.out_parts = {{"gradient of the weights", weights_of(p)}, {"gradient of the bias", p.O}};
   work.moved_bytes += float_bytes(p.N * p.O);
   work.run = [p, size](const KernelContext& ctx, const Operands& o) {
     return dense_bwd_filter(ctx, p, slices_of(p.N), o.floats[0], o.floats[1], o.floats[2], {o.out, size},
@@ -209,6 +225,8 @@ KernelWork pool_fwd(const Pool2dParams& p) {
   work.bytes.resize(static_cast<size_t>(out_size));
   work.out_size = out_size;
   work.moved_bytes = float_bytes(in_size + out_size) + static_cast<double>(out_size);
+  work.pool = p;
+  work.pool_input = [x = work.floats[0]] { return x; };
   work.run = [p](const KernelContext& ctx, const Operands& o) {
     return pool2d_max_fwd(ctx, p, o.floats[0], o.out, o.bytes);
   };
@@ -246,8 +264,9 @@ void add_dropout(int64_t batch, int64_t units, Kernels* kernels) {
 KernelWork softmax_work(const SoftmaxXentParams& p) {
   KernelWork work;
   work.floats = {bench_input(p.N * p.C, 1)};
-  work.labels.assign(static_cast<size_t>(p.N), p.C / 2);
+  for (int64_t n = 0; n < p.N; ++n) work.labels.push_back(static_cast<int32_t>(7 * n % p.C));
   work.out_size = p.N * (p.C + 1);
+  work.out_parts = {{"losses", p.N}, {"gradients", p.N * p.C}};
   work.moved_bytes = float_bytes(p.N * (2 * p.C + 1));
   work.workspace_bytes = [p](const KernelContext& ctx) {
     const auto bytes = ctx.device->ops->softmax_xent_workspace_bytes;
@@ -275,7 +294,10 @@ void add_adam(int64_t count, Kernels* kernels) {
       {.op = "adam_update", .shape = fmt::format("{}", count), .N = count, .checked = 1000, .make = [](int64_t size) {
          KernelWork work;
          work.floats = {bench_input(size, 1), bench_input(size, 2), bench_input(size, 3)};
-         for (float& value : work.floats[2]) value = value * value;  // second moments are squares
+         // Second moments are squares; none is so small that its quotient dwarfs the others.
+         for (float& value : work.floats[2]) value = 0.25f + 0.75f * value * value;
+         work.updated = {"", "m", "v"};
+         work.out_parts = {{"w", size}};
          work.out_size = size;
          work.moved_bytes = 7 * float_bytes(size);  // reads g, m, v, w; writes m, v, w
          work.run = [size](const KernelContext& ctx, const Operands& o) {
@@ -286,7 +308,56 @@ void add_adam(int64_t count, Kernels* kernels) {
        }});
 }
 
+// What lies at the positions that an arg-max names.
+absl::StatusOr<Result> held_values(const Pool2dParams& p, const std::vector<float>& x,
+                                   std::span<const uint8_t> argmax) {
+  Result held{"arg-max", {}};
+  held.values.reserve(argmax.size());
+  const int OH = p.OH(), OW = p.OW();
+  for (size_t i = 0; i < argmax.size(); ++i) {
+    const int64_t c = static_cast<int64_t>(i) % p.C, window = static_cast<int64_t>(i) / p.C;
+    const int64_t h = window / OW % OH * p.stride - p.dim_h().pad_before + argmax[i] / p.window;
+    const int64_t w = window % OW * p.stride - p.dim_w().pad_before + argmax[i] % p.window;
+    if (argmax[i] >= p.window * p.window || h < 0 || h >= p.H || w < 0 || w >= p.W) {
+      return absl::DataLossError(fmt::format("arg-max {}: {} is outside the window or the image", i, argmax[i]));
+    }
+    const int64_t n = window / OW / OH;
+    held.values.push_back(x[static_cast<size_t>(((n * p.H + h) * p.W + w) * p.C + c)]);
+  }
+  return held;
+}
+
 }  // namespace
+
+absl::StatusOr<std::vector<Result>> results_of(const KernelWork& work, std::span<const float> out,
+                                               const std::vector<std::vector<float>>& floats,
+                                               std::span<const uint8_t> bytes) {
+  std::vector<Result> results;
+  std::vector<KernelWork::Part> parts = work.out_parts;
+  if (parts.empty()) parts.push_back({"output", work.out_size});
+  for (const KernelWork::Part& part : parts) {
+    const std::span<const float> values = out.first(static_cast<size_t>(part.size));
+    results.push_back({part.name, {values.begin(), values.end()}});
+    out = out.subspan(values.size());
+  }
+  LOCKSTEP_CHECK(out.empty());
+  for (size_t i = 0; i < work.updated.size(); ++i) {
+    if (!work.updated[i].empty()) results.push_back({work.updated[i], floats[i]});
+  }
+  if (work.pool_input) {
+    LOCKSTEP_ASSIGN_OR_RETURN(results.emplace_back(), held_values(work.pool, work.pool_input(), bytes));
+  }
+  return results;
+}
+
+absl::Status check_results(const std::vector<Result>& expected, const std::vector<Result>& got, float tolerance) {
+  LOCKSTEP_CHECK_EQ(expected.size(), got.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const absl::Status close = check_close(expected[i].values, got[i].values, tolerance);
+    if (!close.ok()) return absl::DataLossError(fmt::format("{}, {}", expected[i].name, std::string(close.message())));
+  }
+  return absl::OkStatus();
+}
 
 std::vector<TimedKernel> reference_kernels(int64_t batch) {
   Kernels kernels;

@@ -6,11 +6,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "core/base/status.h"
 #include "kernels/backend.h"
+#include "kernels/pool2d/pool2d.h"
 
 namespace lockstep {
 
@@ -22,12 +24,31 @@ struct Operands {
   float* out = nullptr;      // zeros before the first call
 };
 
+// One array of the results of a call; each is compared against its own largest element.
+struct Result {
+  std::string name;
+  std::vector<float> values;
+};
+
 // One operator at one size, with the values of its operands before the first call (some operators change them).
 struct KernelWork {
   std::vector<std::vector<float>> floats;
   std::vector<int32_t> labels;
   std::vector<uint8_t> bytes;
   int64_t out_size = 0;  // floats
+  // What `out` consists of, one behind the other; empty: one array.
+  struct Part {
+    std::string name;
+    int64_t size = 0;
+  };
+  std::vector<Part> out_parts;
+  // Names of the arrays of `floats` that a call changes; "" for one that it does not, as for those behind the last
+  // name.
+  std::vector<std::string> updated;
+  // A call writes the arg-max of windows of 2 x 2 into `bytes`: values that they were taken from, on the CPU. Null:
+  // none.
+  std::function<std::vector<float>()> pool_input;
+  Pool2dParams pool;
   double flops = 0, moved_bytes = 0;
   std::function<absl::Status(const KernelContext&, const Operands&)> run;
   // Bytes of workspace that it needs on a GPU, by the context's operators; null: none.
@@ -50,12 +71,22 @@ std::vector<TimedKernel> large_kernels();
 // Every operator, small enough for an emulated GPU; sizes are odd where they may be.
 std::vector<TimedKernel> tiny_kernels();
 
+// The results of a call, of arrays that lie on the host: `out` in its parts, and the updated floats. An arg-max is the
+// result "arg-max": the value at each position that it names. DataLoss: a position outside its window or image.
+absl::StatusOr<std::vector<Result>> results_of(const KernelWork& work, std::span<const float> out,
+                                               const std::vector<std::vector<float>>& floats,
+                                               std::span<const uint8_t> bytes);
+// check_close of each, which DataLoss names.
+absl::Status check_results(const std::vector<Result>& expected, const std::vector<Result>& got, float tolerance);
+
 // A copy of a work's operands on the host.
 class HostOperands {
  public:
   explicit HostOperands(const KernelWork& work);
   Operands operands();
-  const std::vector<float>& out() const { return out_; }
+  absl::StatusOr<std::vector<Result>> results(const KernelWork& work) const {
+    return results_of(work, out_, floats_, bytes_);
+  }
 
  private:
   std::vector<std::vector<float>> floats_;

@@ -17,23 +17,26 @@ ThreadPool& pool() {
   return all_cores;
 }
 
-absl::StatusOr<std::vector<float>> run_once(const KernelWork& work, const KernelContext& ctx) {
+absl::StatusOr<std::vector<Result>> run_once(const KernelWork& work, const KernelContext& ctx) {
   HostOperands operands(work);
   LOCKSTEP_RETURN_IF_ERROR(work.run(ctx, operands.operands()));
-  return operands.out();
+  return operands.results(work);
 }
 
 // What is timed, with its threads and at its size, must give the bits of one thread: the reference would take minutes.
 absl::Status check_pool(const KernelWork& work, const KernelContext& ctx) {
-  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<float> expected, run_once(work, {.backend = ctx.backend}));
-  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<float> got, run_once(work, ctx));
-  return check_same_bits(expected, got);
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<Result> expected, run_once(work, {.backend = ctx.backend}));
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<Result> got, run_once(work, ctx));
+  for (size_t i = 0; i < expected.size(); ++i) {
+    LOCKSTEP_RETURN_IF_ERROR(check_same_bits(expected[i].values, got[i].values));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status check_sample(const KernelWork& sample) {
-  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<float> expected, run_once(sample, {.backend = Backend::kRef}));
-  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<float> got, run_once(sample, {.backend = Backend::kSimd}));
-  return check_close(expected, got, kFloatTolerance);
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<Result> expected, run_once(sample, {.backend = Backend::kRef}));
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<Result> got, run_once(sample, {.backend = Backend::kSimd}));
+  return check_results(expected, got, kFloatTolerance);
 }
 
 void time_kernel(benchmark::State& state, const TimedKernel& kernel) {

@@ -5,7 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <limits>
+#include <string>
 
 #include "bench/gpu_peak.h"
 #include "kernels/dropout/dropout.h"
@@ -60,6 +62,65 @@ TEST_F(GpuBench, WrongResultIsAFailedRow) {
   for (const float wrong : {7.0f, std::numeric_limits<float>::quiet_NaN()}) {
     const std::vector<BenchRow> rows = measure(copying_kernel(wrong));
     EXPECT_THAT(rows, Each(Field(&BenchRow::failure, HasSubstr("element 5: expected 6, got"))));
+  }
+}
+
+// The tiny kernel of this name at another size; on a GPU, `spoil` comes behind it.
+TimedKernel spoiled(const std::string& op, int64_t N, std::function<absl::Status(Device&, const Operands&)> spoil) {
+  for (TimedKernel& kernel : tiny_kernels()) {
+    if (kernel.op != op) continue;
+    kernel.N = N;
+    kernel.make = [make = kernel.make, spoil](int64_t size) {
+      KernelWork work = make(size);
+      work.run = [run = work.run, spoil](const KernelContext& ctx, const Operands& o) {
+        const absl::Status status = run(ctx, o);
+        if (!status.ok() || ctx.device == nullptr) return status;
+        return spoil(*ctx.device->device, o);
+      };
+      return work;
+    };
+    return kernel;
+  }
+  ADD_FAILURE() << "no kernel " << op;
+  return {};
+}
+
+// Every result has a scale of its own: an error that is small beside another array's values is one all the same.
+TEST_F(GpuBench, EachResultIsCheckedAgainstItsOwnLargest) {
+  constexpr int64_t N = 1000;
+  struct Planted {
+    std::string op, result;
+    std::function<float*(const Operands&)> at;
+    float value;
+  };
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  const auto in_out = [](int64_t at) { return [at](const Operands& o) { return o.out + at; }; };
+  const auto in_floats = [](size_t array) { return [array](const Operands& o) { return o.floats[array] + 3; }; };
+  const std::vector<Planted> all = {
+      {"softmax_xent", "gradients", in_out(N + 5), 0},  // about 1e-4, beside losses of about 2
+      {"softmax_xent", "gradients", in_out(N + 5), kNan},
+      {"softmax_xent", "losses", in_out(1), kNan},
+      {"adam_update", "w", in_out(7), 1e-6f},
+      {"adam_update", "m", in_floats(1), 3},
+      {"adam_update", "v", in_floats(2), kNan},
+  };
+  for (const Planted& planted : all) {
+    const auto rows = measure(spoiled(planted.op, N, [&](Device& device, const Operands& o) {
+      return device.copy(planted.at(o), &planted.value, sizeof planted.value, session_->stream());
+    }));
+    EXPECT_THAT(rows, Each(Field(&BenchRow::failure, HasSubstr(planted.result + ", element")))) << planted.value;
+  }
+}
+
+TEST_F(GpuBench, WrongArgmaxIsAFailedRow) {
+  for (const std::string op : {"pool2d_max_fwd", "conv2d_pool_fwd"}) {
+    for (const uint8_t value : {0, 1, 2, 3, 4}) {
+      const auto rows = measure(spoiled(op, 3, [&](Device& device, const Operands& o) {
+        const std::vector<uint8_t> all(30, value);  // not every maximum is at one position
+        return device.copy(o.bytes, all.data(), all.size(), session_->stream());
+      }));
+      EXPECT_THAT(rows, Each(Field(&BenchRow::failure, HasSubstr("arg-max")))) << op << " " << int{value};
+    }
   }
 }
 
