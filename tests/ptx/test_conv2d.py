@@ -121,6 +121,7 @@ def cases():
         Case("stride_over_filter", 2, 10, 11, 3, 5, 2, 2, stride=3),
         Case("one_by_one", 2, 5, 6, 10, 64, 1, 1, relu=True),
         Case("one_channel_many_filters", 1, 6, 7, 1, 70, 5, 5, relu=True),
+        Case("one_channel_small_filter", 2, 7, 6, 1, 33, 3, 3, relu=True),
         Case("one_filter_many_channels", 2, 6, 6, 64, 1, 3, 3),
         Case("wide", 1, 3, 37, 2, 31, 3, 3, relu=True, pool=(3, 2, True)),
         Case("tall", 1, 37, 1, 5, 8, 5, 1, pool=(2, 3, True)),
