@@ -56,6 +56,7 @@ std::vector<Conv2dCase> conv2d_cases() {
       conv("tall_many_tiles", {.N = 1, .H = 52, .W = 7, .C = 17, .K = 16, .R = 3, .S = 3, .padding = kValid}),
       conv("many_examples", {.N = 75, .H = 3, .W = 4, .C = 8, .K = 9, .R = 3, .S = 3}),
       conv("many_examples_one_channel", {.N = 264, .H = 3, .W = 3, .C = 1, .K = 3, .R = 3, .S = 3, .relu = true}),
+      conv("multiple_of_the_chunks", {.N = 128, .H = 3, .W = 3, .C = 1, .K = 3, .R = 3, .S = 3, .relu = true}),
       conv("empty_batch", {.N = 0, .H = 5, .W = 5, .C = 3, .K = 4, .R = 3, .S = 3, .relu = true}),
   };
 }
