@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Measures everything that the README's tables show and writes the tables. Run it on an idle machine, after
 # scripts/install_deps.sh and bench/peers/setup.sh; takes about five minutes. The rows stay in build/bench_rows.jsonl.
+# A program that fails, or has a row that did, does not keep the others from the tables; the exit status is 1 then.
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
 
 readonly bin=build/release/bin rows=build/bench_rows.jsonl
@@ -9,7 +10,8 @@ readonly bin=build/release/bin rows=build/bench_rows.jsonl
 run cmake --preset release
 run cmake --build --preset release --target lockstep_bench kernels_bench io_bench all_reduce_bench
 : >"$rows"
-measure() { run "$@" --json | tee -a "$rows" | cut -c 1-100; }
+failed=()
+measure() { run "$@" --json | tee -a "$rows" | cut -c 1-100 || failed+=("$*"); }
 
 measure "$bin/lockstep_bench" train --peers --threads "$(cores)"
 if [[ $(cores) -gt 1 ]]; then
@@ -35,3 +37,7 @@ if nvidia-smi -L >build/gpus 2>&1; then  # a line a GPU
 fi
 sed -i '/^not run: /d' "$rows"
 run "$bin/lockstep_bench" report --rows "$rows" --readme README.md
+if [[ ${#failed[@]} -gt 0 ]]; then
+  printf 'failed: %s\n' "${failed[@]}" >&2
+  exit 1
+fi
