@@ -51,7 +51,7 @@ def operator(folder, suite, cases):
     quick = OURS_ALONE + "".join(f":*{word}*" for word in SLOW_CASES)
     return Unit(f"kernels/{folder}_cuda.cu", ((parity, f"{suite}/*{quick}"),
                                               (alone, f"*{suite}*{OURS_ALONE}"),
-                                              (lockstep, f"*/{cases}_*{quick}"),
+                                              (lockstep, f"*/{cases}_*{quick}:*OtherArithmetics*"),
                                               (parity, slow + OURS_ALONE)))
 
 

@@ -204,6 +204,61 @@ TEST_P(Conv2d, PartialSumsOfAnyNumberOfRanksMakeTheSameGradient) {
   }
 }
 
+// Rounded factors and a library's engines included.
+class Conv2dAnyArithmetic : public OnBackends {
+ protected:
+  // Where only a GPU is fast enough, the layers of the reference network too.
+  std::vector<Conv2dParams> shapes() const {
+    std::vector<Conv2dParams> all{kShapes[0], {.H = 4, .W = 4, .C = 8, .K = 16, .R = 3, .S = 3, .relu = true}};
+#if !defined(LOCKSTEP_EMULATED)
+    all.insert(all.end(), kShapes + 1, std::end(kShapes));
+    if (ctx().device != nullptr) {
+      all.push_back({.H = 28, .W = 28, .C = 1, .K = 32, .R = 5, .S = 5, .relu = true});
+      all.push_back({.H = 14, .W = 14, .C = 32, .K = 64, .R = 5, .S = 5, .relu = true});
+    }
+#endif
+    return all;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Backends, Conv2dAnyArithmetic, ::testing::ValuesIn(backends_under_test()), backend_test_name);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Conv2dAnyArithmetic);  // no device
+
+// Batches that one rank, two and a hundred would see of the same examples.
+TEST_P(Conv2dAnyArithmetic, ExampleDoesNotDependOnTheSizeOfTheBatch) {
+  for (const Conv2dParams& shape : shapes()) {
+    SCOPED_TRACE(shape_of(Conv2dCase{"", shape, {}}));
+    Conv2dParams all = shape;
+    all.N = 100;
+    const Floats x = fill_cancelling(in_size(all), 1), w = fill_uniform(all.filter_size(), 2);
+    const Floats b = fill_uniform(all.K, 3), grad_y = fill_cancelling(out_size(all), 4);
+    const auto gradient = [&](const Conv2dParams& p, const Floats& y, const Floats& grad) {
+      Floats grad_x(static_cast<size_t>(in_size(p)));
+      EXPECT_TRUE(conv2d_bwd_data(ctx(), p, w.data(), y.data(), grad.data(), grad_x.data()).ok());
+      return grad_x;
+    };
+    const Floats y = forward(ctx(), all, x, w, b), grad_x = gradient(all, y, grad_y);
+    for (const int64_t size : {50, 1}) {
+      Conv2dParams p = shape;
+      p.N = size;
+      for (const int64_t n : {int64_t{0}, 100 / size - 1}) {
+        const Floats own_y = example(y, n, out_size(p));
+        EXPECT_EQ(forward(ctx(), p, example(x, n, in_size(p)), w, b), own_y) << size << " from " << n * size;
+        EXPECT_EQ(gradient(p, own_y, example(grad_y, n, out_size(p))), example(grad_x, n, in_size(p)))
+            << size << " from " << n * size;
+      }
+    }
+  }
+}
+
+TEST_P(Conv2dAnyArithmetic, PartialSumsOfAnyNumberOfRanksMakeTheSameGradient) {
+  for (Conv2dParams p : shapes()) {
+    for (const int64_t batch : {1, 50, 100}) {
+      p.N = batch;
+      expect_same_gradient_on_any_ranks(GetParam(), ctx(), p);
+    }
+  }
+}
+
 TEST_P(Conv2d, FusedPoolEqualsConvolutionThenPool) {
   for (const Conv2dCase& c : conv2d_cases()) {
     if (c.name == "mnist_second" || c.p.N == 0) continue;  // slow under sanitizers; nothing to see

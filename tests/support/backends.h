@@ -31,8 +31,9 @@ std::vector<BackendCase> all_backends();
 
 // What a test program is about; defined once per program: all_backends(), or those of a GPU, real or emulated.
 std::vector<BackendCase> backends_under_test();
-// Those of them that claim to give the same bits; what differs is not theirs to choose: instruction set, thread order.
-std::vector<BackendCase> same_bits_backends();
+// Groups that claim to give the same bits, one for each arithmetic; what differs within is not theirs to choose:
+// instruction set, thread order, or on a GPU, whose order is its own, only the run. None: no device.
+std::vector<std::vector<BackendCase>> same_bits_backends();
 
 // While it lives, `backend` is ready: the SIMD kernels of this process use its instruction set, its device is there.
 // Not while kernels run.
