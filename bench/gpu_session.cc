@@ -17,6 +17,12 @@ absl::Status not_run(const absl::Status& reason) {
   return absl::OkStatus();
 }
 
+int calls_of_a_run(double seconds_per_call) {
+  constexpr double kSeconds = 1e-3, kMostCalls = 1000;
+  const double calls = std::ceil(kSeconds / std::max(seconds_per_call, 1e-9));
+  return static_cast<int>(std::clamp(calls, 1.0, kMostCalls));
+}
+
 absl::StatusOr<std::unique_ptr<GpuSession>> GpuSession::open() {
   LOCKSTEP_ASSIGN_OR_RETURN(const CudaLibrary* const library, open_cuda_library());
   return open(*library);
@@ -89,12 +95,13 @@ absl::StatusOr<std::vector<double>> GpuSession::time(const Enqueue& enqueue, int
 }
 
 absl::StatusOr<std::vector<double>> GpuSession::time(const Enqueue& enqueue, int runs) {
-  constexpr double kSeconds = 1e-3;
-  constexpr int kMostCalls = 50;
   if (!keeps_time()) return time(enqueue, 2, 1);
-  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<double> once, time(enqueue, 1, 3));
-  const double calls = std::ceil(kSeconds / std::max(summarize(once).median, 1e-9));
-  return time(enqueue, static_cast<int>(std::clamp(calls, 1.0, double{kMostCalls})), runs);
+  int calls = 1;
+  for (int estimate = 0; estimate < 2; ++estimate) {  // the first counts the launch of a graph as part of the call
+    LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<double> seconds, time(enqueue, calls, 3));
+    calls = calls_of_a_run(summarize(seconds).median);
+  }
+  return time(enqueue, calls, runs);
 }
 
 }  // namespace lockstep

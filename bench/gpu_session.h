@@ -20,6 +20,10 @@ namespace lockstep {
 // in the environment the reason is an error.
 absl::Status not_run(const absl::Status& reason);
 
+// As many calls as take about a millisecond, beside which launching the graph and the clock's steps do not count; at
+// most 1000, which is more than a kernel's launch inside of a graph lets a millisecond hold.
+int calls_of_a_run(double seconds_per_call);
+
 class GpuSession {
  public:
   // The first GPU that the process sees. FailedPrecondition or NotFound: there is none, or no CUDA library.
@@ -44,7 +48,7 @@ class GpuSession {
   // of a graph. On the emulator each call runs, and there are no seconds.
   using Enqueue = std::function<absl::Status()>;
   absl::StatusOr<std::vector<double>> time(const Enqueue& enqueue, int calls, int runs);
-  // The same with as many calls as take about a millisecond.
+  // The same with calls_of_a_run() calls.
   absl::StatusOr<std::vector<double>> time(const Enqueue& enqueue, int runs);
 
  private:

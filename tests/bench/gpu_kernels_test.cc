@@ -162,6 +162,17 @@ TEST_F(GpuBench, WrongCeilingIsAFailedRow) {
   EXPECT_THAT(peaks->rows, Each(Field(&BenchRow::failure, HasSubstr("element "))));
 }
 
+TEST(GpuSession, RunsTakeAboutAMillisecond) {
+  for (const double seconds : {1.3e-6, 3e-6, 17e-6, 70e-6, 240e-6, 0.9e-3}) {
+    const int calls = calls_of_a_run(seconds);
+    EXPECT_GE(calls * seconds, 1e-3) << seconds;
+    EXPECT_LT((calls - 1) * seconds, 1e-3) << seconds;
+  }
+  EXPECT_EQ(calls_of_a_run(2), 1);
+  EXPECT_EQ(calls_of_a_run(1e-7), 1000);
+  EXPECT_EQ(calls_of_a_run(0), 1000);
+}
+
 TEST(GpuPeaks, PercentIsOfTheCeilingThatBinds) {
   GpuPeaks peaks;
   EXPECT_FALSE(peaks.percent("fp32", 1, 1, 1));
