@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host side of kernels/conv2d/conv2d_plan.h once more, for launches from Python: the structs that kernels take by
-value, and the choice of tiles."""
+value, and the choice of tiles. check_conv2d_plan.py compares the plans."""
 import ctypes as C
 
 MOST_SHARED, WANTED_SHARED = 96 * 1024, 74 * 1024
@@ -120,6 +120,7 @@ def tile_cost(s, rules, t):
 
 def cheapest_tile(s, rules, t):
     QH, QW = div_up(s.OH, 2), div_up(s.OW, 2)
+    t.images = 1
     best, best_cost = Tile.from_buffer_copy(t), 0
 
     def consider(images, tiles_h, tiles_w):
@@ -134,8 +135,12 @@ def cheapest_tile(s, rules, t):
             best, best_cost = Tile.from_buffer_copy(t), cost
 
     for tiles_h in range(1, QH + 1):
+        if QH // tiles_h > rules.most_quads:
+            continue
         for tiles_w in range(1, QW + 1):
             consider(1, tiles_h, tiles_w)
+            if best.quads_h and best.quads_h * best.quads_w > 4 * div_up(QH, tiles_h) * div_up(QW, tiles_w):
+                break
     for images in range(2, rules.most_images + 1):
         consider(images, 1, 1)
     return best
@@ -197,7 +202,7 @@ class FilterGradPlan:
         rules.rows_16_apart = math != "Float"
         self.tile = cheapest_tile(s, rules, t)
         self.fits = self.tile.quads_h > 0
-        self.shared = shared_bytes(rules, self.tile)
+        self.shared = shared_bytes(rules, self.tile) if self.fits else 0
 
 
 def chunk_target(filter_size, most):
