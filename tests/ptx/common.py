@@ -4,9 +4,11 @@
 A test file defines functions test_*(sim) and ends with common.main(). Each is run for the PTX of every architecture of
 ARCHS. The simulator is a Python module in the folder that LOCKSTEP_PTXSIM names; when that is not set, without nvcc or
 NumPy the exit code is 77, "skipped". With LOCKSTEP_PTX_STATS=FILE the counts that tests note are appended there as JSON lines.
+LOCKSTEP_PTX_LAUNCHES=FILE receives which kernels ran, for check_launches.py.
 """
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,11 @@ import time
 SKIPPED = 77
 ARCHS = ("sm_80", "sm_90")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+LAUNCHES = os.environ.get("LOCKSTEP_PTX_LAUNCHES")
+if LAUNCHES and os.path.exists(LAUNCHES):
+    os.remove(LAUNCHES)  # those of this run, or none when it is skipped
 
 
 def skip(reason):
@@ -65,17 +72,30 @@ class Simulator:
 
     def __init__(self, arch):
         self.arch = arch
+        self.launched = {}  # the mangled names of the kernels that ran, by source
         self._modules = {}
 
     def module(self, source):
         if source not in self._modules:
             self._modules[source] = ptxsim.Module(compile_ptx(source, self.arch))
+            self.launched[source] = set()
         return self._modules[source]
+
+    def kernels(self):
+        """{source: {mangled name: [readable name, whether it ran]}} of every .entry of the sources compiled."""
+        found = {}
+        for source, module in self._modules.items():
+            readable = {kernel["name"]: kernel["demangled"] for kernel in module.kernels()}
+            found[source] = {name: [readable.get(name, name), name in self.launched[source]]
+                             for name in re.findall(r"\.entry\s+([\w$.]+)", module.ptx)}
+        return found
 
     def launch(self, source, kernel, grid, block, args, shared=0, **options):
         """Every check on; any finding is an exception. Returns the statistics."""
         options = {"uninit_global": 1, "global_race": 1, **options}
-        return self.module(source).launch(kernel, grid, block, args, shared=shared, **options)
+        stats = self.module(source).launch(kernel, grid, block, args, shared=shared, **options)
+        self.launched[source].add(stats["kernel"])
+        return stats
 
 
 class Array:
@@ -163,7 +183,7 @@ def check_traffic(sim, what, stats, sectors=1.1, wavefronts=1.1):
 def main():
     tests = [(name, f) for name, f in vars(sys.modules["__main__"]).items() if name.startswith("test_")]
     only = sys.argv[1] if len(sys.argv) > 1 else ""
-    failed = 0
+    failed, kernels = 0, {}
     for arch in ARCHS:
         sim = Simulator(arch)
         for name, test in tests:
@@ -177,4 +197,9 @@ def main():
                 result = "FAILED: %s: %s" % (type(error).__name__, error)
                 failed += 1
             print("%s.%s: %s (%.1f s)" % (arch, name, result, time.monotonic() - start), flush=True)
+        kernels[arch] = sim.kernels()
+    if LAUNCHES:
+        os.makedirs(os.path.dirname(os.path.abspath(LAUNCHES)), exist_ok=True)
+        with open(LAUNCHES, "w") as file:
+            json.dump(kernels, file, indent=1)
     sys.exit(1 if failed else 0)
