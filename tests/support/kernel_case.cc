@@ -37,6 +37,7 @@ std::vector<Conv2dCase> conv2d_cases() {
       conv("stride_over_filter", {.N = 2, .H = 10, .W = 11, .C = 3, .K = 5, .R = 2, .S = 2, .stride = 3}),
       conv("one_by_one", {.N = 2, .H = 5, .W = 6, .C = 10, .K = 64, .R = 1, .S = 1, .relu = true}),
       conv("one_channel_many_filters", {.N = 1, .H = 6, .W = 7, .C = 1, .K = 70, .R = 5, .S = 5, .relu = true}),
+      conv("one_channel_small_filter", {.N = 2, .H = 7, .W = 6, .C = 1, .K = 33, .R = 3, .S = 3, .relu = true}),
       conv("one_filter_many_channels", {.N = 2, .H = 6, .W = 6, .C = 64, .K = 1, .R = 3, .S = 3}),
       conv("wide", {.N = 1, .H = 3, .W = 37, .C = 2, .K = 31, .R = 3, .S = 3, .relu = true}, 3, 2),
       conv("tall", {.N = 1, .H = 37, .W = 1, .C = 5, .K = 8, .R = 5, .S = 1}, 2, 3),
