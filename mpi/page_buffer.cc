@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -12,14 +13,18 @@
 namespace lockstep {
 namespace {
 
-constexpr size_t kPage = 4096;
-
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25  // Linux 6.1
 #endif
 
 absl::Status map_error(size_t bytes) {
   return absl::ResourceExhaustedError(fmt::format("mapping {} bytes of memory: {}", bytes, std::strerror(errno)));
+}
+
+// Up to the next page.
+size_t round_up_to_page(size_t bytes) {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return (bytes + page - 1) / page * page;
 }
 
 size_t to_boundary(const void* address) { return -reinterpret_cast<uintptr_t>(address) & (PageBuffer::kHugePage - 1); }
@@ -61,7 +66,7 @@ absl::StatusOr<PageBuffer> PageBuffer::map_shared(int fd, size_t bytes) {
     munmap(reserved, room);
     return error;
   }
-  char* const end = begin + bytes + (-bytes & (kPage - 1));
+  char* const end = begin + round_up_to_page(bytes);
   if (before > 0) munmap(reserved, before);
   munmap(end, static_cast<size_t>(static_cast<char*>(reserved) + room - end));
   return PageBuffer(begin, bytes);
