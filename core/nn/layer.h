@@ -92,6 +92,8 @@ class Layer {
   // a layer may hand them on instead of partial sums. How many floats an example has of them, or 0 for a layer that
   // cannot.
   virtual int64_t operand_floats() const { return 0; }
+  // Bytes that update of `examples` examples keeps from call to call.
+  virtual int64_t update_scratch_bytes(int64_t /*examples*/) const { return 0; }
   // From operands to new weights and moments, on the CPU: the same bits as backward's partial sums, added along the
   // tree, and Adam. `pass` is of the global batch, its slices the whole tree.
   virtual absl::Status update(const PassContext&, const UpdateBuffers&) const {

@@ -4,16 +4,17 @@
 #include <algorithm>
 
 #include "core/nn/init.h"
+#include "core/train/exchange.h"
 #include "kernels/adam/adam.h"
 
 namespace lockstep {
 namespace {
 
-std::vector<bool> layers_to_give_operands(const Network& network, const TrainConfig& config, int ranks) {
-  if (ranks > 1 && config.transport == "mpi") return {};
-  int64_t most = 0;
-  for (int rank = 0; rank < ranks; ++rank) most = std::max(most, TrainStep::local_examples(config, rank, ranks));
-  return layers_that_give_operands(network, most, ranks);
+std::vector<bool> layers_to_give_operands(const Communicator& communicator, const Network& network,
+                                          const TrainConfig& config) {
+  const int ranks = communicator.size();
+  return lockstep::layers_to_give_operands(network, config, ranks,
+                                           sends_messages(config, ranks, communicator.local_size()));
 }
 
 }  // namespace
@@ -25,7 +26,7 @@ absl::StatusOr<std::unique_ptr<TrainStep>> HostTrainStep::create(Communicator& c
   const GradReducerOptions options{.grad_slices = static_cast<int>(config.grad_slices), .transport = config.transport};
   LOCKSTEP_ASSIGN_OR_RETURN(step->reducer_, GradReducer::create(communicator, options, network.params().buffer_size(),
                                                                 step->buckets_.buckets));
-  // Only where the others' memory can be seen; messages carry partial sums.
+  // Where shared memory was expected and is not to be had.
   if (step->reducer_->gradients_of(0) == nullptr) step->give_operands_.clear();
   initialize_weights(network.params(), static_cast<uint64_t>(config.seed), step->reducer_->weights());
   return step;
@@ -37,11 +38,11 @@ HostTrainStep::HostTrainStep(Communicator& communicator, const Network& network,
                 GradSlices::for_rank(communicator.rank(), communicator.size(), static_cast<int>(config.grad_slices),
                                      config.train_batch_size),
                 make_grad_buckets(network.params(), network.layer_count(),
-                                  layers_to_give_operands(network, config, communicator.size()))),
+                                  layers_to_give_operands(communicator, network, config))),
       kernel_(kernel),
       model_(network, capacity, ModelUse::kTraining),
       all_slices_(GradSlices::for_rank(0, 1, static_cast<int>(config.grad_slices), config.train_batch_size)),
-      give_operands_(layers_to_give_operands(network, config, communicator.size())),
+      give_operands_(layers_to_give_operands(communicator, network, config)),
       m_(static_cast<size_t>(network.params().buffer_size())),
       v_(static_cast<size_t>(network.params().buffer_size())),
       gathering_(buckets_.buckets.size()) {}

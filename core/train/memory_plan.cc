@@ -9,16 +9,12 @@
 #include "core/base/slice_tree.h"
 #include "core/nn/grad_buckets.h"
 #include "core/nn/model.h"
+#include "core/train/exchange.h"
 #include "core/train/train_step.h"
 #include "mpi/grad_shards.h"
 
 namespace lockstep {
 namespace {
-
-bool sends_messages(const TrainConfig& config, int ranks, int local_ranks) {
-  if (config.device == "cuda") return false;
-  return config.transport == "mpi" || (config.transport == "auto" && local_ranks < ranks);
-}
 
 struct HostNeed {
   int64_t bytes = 0;
@@ -40,6 +36,15 @@ int64_t message_bytes(const Network& network, const TrainConfig& config, int ran
                                    make_grad_buckets(network.params(), network.layer_count()).buckets);
   // More ranks than slices are refused with a message of their own.
   return plan.ok() ? plan->foreign_floats() * static_cast<int64_t>(sizeof(float)) : 0;
+}
+
+// All layers' updates use the same memory, one after the other.
+int64_t update_bytes(const Network& network, const TrainConfig& config, int ranks, bool by_messages) {
+  const std::vector<bool> give = layers_to_give_operands(network, config, ranks, by_messages);
+  int64_t most = 0;
+  for (size_t i = 0; i < give.size(); ++i)
+    if (give[i]) most = std::max(most, network.layers()[i]->update_scratch_bytes(config.train_batch_size));
+  return most;
 }
 
 }  // namespace
@@ -82,6 +87,7 @@ MemoryPlan plan_memory(const Network& network, const TrainConfig& config, int ra
   plan.checkpoint = rank == 0 ? 5 * flat : 0;
   if (config.device != "cuda") {
     plan.activations = Model::memory_bytes(network, model_capacity(config, rank, ranks), ModelUse::kTraining);
+    plan.update = update_bytes(network, config, ranks, by_messages);
   }
   plan.batches = kReadAhead * TrainStep::local_examples(config, rank, ranks) *
                  (network.input().size() + static_cast<int64_t>(sizeof(int32_t)));
@@ -101,11 +107,11 @@ absl::Status check_memory(const Network& network, const TrainConfig& config, int
   });
   return absl::ResourceExhaustedError(fmt::format(
       "training with --train_batch_size={} needs {} on this host, {} are available: {} rank{} of up to {} (weights {}, "
-      "gradients {}, moments {}, checkpoint {}, activations {}, batches {}, messages {}); {}",
+      "gradients {}, moments {}, checkpoint {}, activations {}, update {}, batches {}, messages {}); {}",
       config.train_batch_size, mib_text(need.bytes), mib_text(available_bytes), local_ranks,
       local_ranks == 1 ? "" : "s", mib_text(plan.total()), mib_text(plan.weights), mib_text(plan.gradients),
-      mib_text(plan.moments), mib_text(plan.checkpoint), mib_text(plan.activations), mib_text(plan.batches),
-      mib_text(plan.messages), batch_advice(batch)));
+      mib_text(plan.moments), mib_text(plan.checkpoint), mib_text(plan.activations), mib_text(plan.update),
+      mib_text(plan.batches), mib_text(plan.messages), batch_advice(batch)));
 }
 
 }  // namespace lockstep

@@ -24,9 +24,12 @@ struct MemoryPlan {
   int64_t moments = 0;
   int64_t checkpoint = 0;   // rank 0: gathered moments and the snapshot being written
   int64_t activations = 0;  // and their gradients
+  int64_t update = 0;       // packed operands of a layer whose gradient and Adam are one (Layer::update)
   int64_t batches = 0;      // read ahead
   int64_t messages = 0;     // partial sums received from other ranks, where they cannot be read in shared memory
-  int64_t total() const { return weights + gradients + moments + checkpoint + activations + batches + messages; }
+  int64_t total() const {
+    return weights + gradients + moments + checkpoint + activations + update + batches + messages;
+  }
 };
 
 // Examples in one pass of the model: the local part of the global batch, or a test batch of up to 100.

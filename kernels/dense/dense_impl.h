@@ -27,6 +27,7 @@ absl::Status dense_bwd_filter(const KernelContext& ctx, const DenseParams& p, co
 absl::Status dense_update(const KernelContext& ctx, const DenseParams& p, const GradSlices& slices,
                           std::span<const DenseOperands> parts, const AdamParams& adam, const AdamRange& kernel,
                           const AdamRange& bias);
+int64_t dense_update_scratch_floats(const DenseParams& p);
 }  // namespace lockstep::simd
 
 namespace lockstep::cuda {

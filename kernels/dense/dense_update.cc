@@ -53,6 +53,8 @@ absl::Status dense_operands(const KernelContext& ctx, const DenseParams& p, cons
   return absl::OkStatus();
 }
 
+int64_t dense_update_scratch_floats(const DenseParams& p) { return simd::dense_update_scratch_floats(p); }
+
 absl::Status dense_update(const KernelContext& ctx, const DenseParams& p, const GradSlices& slices,
                           std::span<const DenseOperands> parts, const AdamParams& adam, const AdamRange& kernel,
                           const AdamRange& bias) {

@@ -36,6 +36,9 @@ absl::Status dense_operands(const KernelContext& ctx, const DenseParams& p,
                             const float* grad_y,  // (N, O)
                             float* operands);     // (N * dense_operand_floats(p)), overwritten
 
+// Floats that dense_update on the CPU keeps from call to call, besides a few rows of inputs a thread.
+int64_t dense_update_scratch_floats(const DenseParams& p);
+
 // `parts` hold the p.N examples of the global batch in order, `slices` is its whole tree (one subtree). p.relu does not
 // matter. Errors: InvalidArgument for sizes that do not fit together, ranges outside of (I, O) and (O), or a GPU.
 absl::Status dense_update(const KernelContext& ctx, const DenseParams& p, const GradSlices& slices,

@@ -85,12 +85,14 @@ HWY_EXPORT(update_panel_floats);
 HWY_EXPORT(update_pack_panel);
 HWY_EXPORT(update_weights);
 
+int64_t dense_update_scratch_floats(const DenseParams& p) { return HWY_DYNAMIC_DISPATCH(update_panel_floats)(p); }
+
 absl::Status dense_update(const KernelContext& ctx, const DenseParams& p, const GradSlices& slices,
                           std::span<const DenseOperands> parts, const AdamParams& adam, const AdamRange& kernel,
                           const AdamRange& bias) {
   constexpr int kPanelsSlot = 0;
   const int panel = HWY_DYNAMIC_DISPATCH(update_panel)(), most_rows = HWY_DYNAMIC_DISPATCH(update_rows)();
-  float* const panels = scratch(kPanelsSlot, static_cast<size_t>(HWY_DYNAMIC_DISPATCH(update_panel_floats)(p)));
+  float* const panels = scratch(kPanelsSlot, static_cast<size_t>(simd::dense_update_scratch_floats(p)));
   parallel_for(ctx.pool, (p.O + panel - 1) / panel, [&](int64_t t, int) {
     HWY_DYNAMIC_DISPATCH(update_pack_panel)(p, parts, static_cast<int>(t) * panel, panels);
   });

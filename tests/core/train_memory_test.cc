@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/nn/model.h"
+#include "core/train/exchange.h"
 #include "core/train/memory_plan.h"
 
 namespace lockstep {
@@ -64,6 +65,46 @@ TEST_F(MemoryPlanTest, MessagesNeedRoomForPartialSumsOfOthers) {
   EXPECT_TRUE(check_memory(network_, config_, 3, 3, need).ok());
   config_.transport = "mpi";
   EXPECT_FALSE(check_memory(network_, config_, 3, 3, need).ok());
+}
+
+// The first layer has so many weights that its operands travel. Packed for the update are the output gradients of the
+// whole batch, however many ranks share it; 1024 of them fill whole vectors.
+TEST_F(MemoryPlanTest, UpdateFromOperandsNeedsTheWholeBatchOnEveryRank) {
+  constexpr int64_t kPacked = 100 * 1024 * static_cast<int64_t>(sizeof(float));
+  config_.train_batch_size = 100;
+  EXPECT_EQ(plan_memory(network_, config_, 0, 1).update, kPacked);
+  for (const int rank : {0, 1, 2}) EXPECT_EQ(plan_memory(network_, config_, rank, 3).update, kPacked) << rank;
+  MemoryPlan without = plan_memory(network_, config_, 0, 1);
+  without.update = 0;
+  EXPECT_FALSE(check_memory(network_, config_, 1, 1, without.total()).ok());
+  EXPECT_TRUE(check_memory(network_, config_, 1, 1, without.total() + kPacked).ok());
+}
+
+TEST_F(MemoryPlanTest, UpdateFromPartialSumsNeedsNoRoom) {
+  config_.train_batch_size = 100;
+  EXPECT_EQ(plan_memory(network_, config_, 0, 2, /*by_messages=*/true).update, 0);
+  config_.train_batch_size = 1000;  // more operands than weights
+  EXPECT_EQ(plan_memory(network_, config_, 0, 1).update, 0);
+  config_.train_batch_size = 100;
+  config_.device = "cuda";
+  EXPECT_EQ(plan_memory(network_, config_, 0, 1).update, 0);
+}
+
+TEST_F(MemoryPlanTest, OperandsTravelOnlyWhereAllRanksShareMemory) {
+  config_.train_batch_size = 100;
+  const auto give = [&](int ranks, int local_ranks) {
+    return layers_to_give_operands(network_, config_, ranks, sends_messages(config_, ranks, local_ranks));
+  };
+  using ::testing::ElementsAre;
+  using ::testing::IsEmpty;
+  EXPECT_THAT(give(1, 1), ElementsAre(true, false));
+  EXPECT_THAT(give(2, 2), ElementsAre(true, false));
+  EXPECT_THAT(give(2, 1), IsEmpty());
+  config_.transport = "shm";
+  EXPECT_THAT(give(2, 2), ElementsAre(true, false));
+  config_.transport = "mpi";
+  EXPECT_THAT(give(2, 2), IsEmpty());
+  EXPECT_THAT(give(1, 1), ElementsAre(true, false));  // alone, whatever is asked for
 }
 
 TEST_F(MemoryPlanTest, TooLittleMemoryNamesNeedAvailableAndTheLargestBatch) {

@@ -20,6 +20,9 @@ class DenseLayer : public Layer {
   bool has_parameters() const override { return true; }
   double flops() const override { return params(1).flops(); }
   int64_t operand_floats() const override { return dense_operand_floats(params(1)); }
+  int64_t update_scratch_bytes(int64_t examples) const override {
+    return dense_update_scratch_floats(params(examples)) * static_cast<int64_t>(sizeof(float));
+  }
   int64_t workspace_bytes(const KernelContext& kernel, const GradSlices& slices) const override;
   absl::Status forward(const PassContext& pass, const ForwardBuffers& buffers) const override;
   absl::Status backward(const PassContext& pass, const BackwardBuffers& buffers) const override;
