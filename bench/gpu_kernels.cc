@@ -103,12 +103,17 @@ struct Setting {
 
 // The seconds of its runs; none on the emulator. Work may still be under way after an error.
 absl::StatusOr<std::vector<double>> check_and_time(const Setting& setting, const KernelContext& ctx, float tolerance) {
+  const KernelWork& work = setting.work;
   const Operands operands = setting.operands.operands();
-  LOCKSTEP_RETURN_IF_ERROR(setting.operands.fill(setting.session, setting.work));
-  LOCKSTEP_RETURN_IF_ERROR(setting.work.run(ctx, operands));
-  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<Result> got, setting.operands.results(setting.session, setting.work));
+  const auto enqueue = [&] {
+    return work.run_by_library ? work.run_by_library(setting.session.library(), ctx, operands)
+                               : work.run(ctx, operands);
+  };
+  LOCKSTEP_RETURN_IF_ERROR(setting.operands.fill(setting.session, work));
+  LOCKSTEP_RETURN_IF_ERROR(enqueue());
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<Result> got, setting.operands.results(setting.session, work));
   LOCKSTEP_RETURN_IF_ERROR(check_results(setting.expected, got, tolerance));
-  return setting.session.time([&] { return setting.work.run(ctx, operands); }, setting.runs);
+  return setting.session.time(enqueue, setting.runs);
 }
 
 absl::StatusOr<std::vector<double>> measure_variant(const Setting& setting, const Variant& variant) {

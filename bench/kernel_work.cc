@@ -6,25 +6,20 @@
 #include <utility>
 
 #include "bench/kernel_check.h"
+#include "bench/memory_bound_work.h"
 #include "core/base/check.h"
 #include "core/base/host_info.h"
 #include "core/base/thread_pool.h"
-#include "kernels/adam/adam.h"
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/dense/dense.h"
 #include "kernels/device_ops.h"
-#include "kernels/dropout/dropout.h"
-#include "kernels/softmax_xent/softmax_xent.h"
 
 namespace lockstep {
 namespace {
 
 using Kernels = std::vector<TimedKernel>;
 
-constexpr int kSlices = 8;
-
-double float_bytes(int64_t floats) { return 4.0 * static_cast<double>(floats); }
-GradSlices slices_of(int64_t examples) { return GradSlices::for_rank(0, 1, kSlices, examples); }
+GradSlices slices_of(int64_t examples) { return GradSlices::for_rank(0, 1, KernelWork::kSlices, examples); }
 
 // ---- Convolution, with or without the pool behind it.
 
@@ -216,98 +211,6 @@ void add_dense(const DenseParams& p, Kernels* kernels) {
   add("dense_bwd_filter", dense_weight_grad);
 }
 
-// ---- The others.
-
-KernelWork pool_fwd(const Pool2dParams& p) {
-  const int64_t in_size = p.N * p.H * p.W * p.C, out_size = p.N * p.OH() * p.OW() * p.C;
-  KernelWork work;
-  work.floats = {bench_input(in_size, 1)};
-  work.bytes.resize(static_cast<size_t>(out_size));
-  work.out_size = out_size;
-  work.moved_bytes = float_bytes(in_size + out_size) + static_cast<double>(out_size);
-  work.pool = p;
-  work.pool_input = [x = work.floats[0]] { return x; };
-  work.run = [p](const KernelContext& ctx, const Operands& o) {
-    return pool2d_max_fwd(ctx, p, o.floats[0], o.out, o.bytes);
-  };
-  return work;
-}
-
-void add_pool(const Pool2dParams& p, Kernels* kernels) {
-  kernels->push_back({.op = "pool2d_max_fwd",
-                      .shape = fmt::format("{}x{}x{}x{} window {}", p.N, p.H, p.W, p.C, p.window),
-                      .N = p.N,
-                      .in_cudnn = true,
-                      .make = [p](int64_t N) {
-                        Pool2dParams sized = p;
-                        sized.N = N;
-                        return pool_fwd(sized);
-                      }});
-}
-
-void add_dropout(int64_t batch, int64_t units, Kernels* kernels) {
-  kernels->push_back(
-      {.op = "dropout_fwd", .shape = fmt::format("{} {}", batch, units), .N = batch, .make = [units](int64_t N) {
-         const DropoutParams p{.N = N, .units = units, .rate = 0.4f, .seed = 1};
-         KernelWork work;
-         work.floats = {bench_input(N * units, 1)};
-         work.out_size = N * units;
-         work.moved_bytes = 2 * float_bytes(N * units);
-         work.run = [p](const KernelContext& ctx, const Operands& o) {
-           return dropout_fwd(ctx, p, o.floats[0], o.out);
-         };
-         return work;
-       }});
-}
-
-// The output: losses, then gradients.
-KernelWork softmax_work(const SoftmaxXentParams& p) {
-  KernelWork work;
-  work.floats = {bench_input(p.N * p.C, 1)};
-  for (int64_t n = 0; n < p.N; ++n) work.labels.push_back(static_cast<int32_t>(7 * n % p.C));
-  work.out_size = p.N * (p.C + 1);
-  work.out_parts = {{"losses", p.N}, {"gradients", p.N * p.C}};
-  work.moved_bytes = float_bytes(p.N * (2 * p.C + 1));
-  work.workspace_bytes = [p](const KernelContext& ctx) {
-    const auto bytes = ctx.device->ops->softmax_xent_workspace_bytes;
-    return bytes == nullptr ? 0 : bytes(ctx, p.N, p.C);
-  };
-  work.run = [p](const KernelContext& ctx, const Operands& o) {
-    return softmax_xent(ctx, p, o.floats[0], o.labels, o.out, nullptr, o.out + p.N);
-  };
-  return work;
-}
-
-void add_softmax(int64_t batch, int classes, Kernels* kernels) {
-  kernels->push_back({.op = "softmax_xent",
-                      .shape = fmt::format("{} {}", batch, classes),
-                      .N = batch,
-                      .in_cudnn = true,
-                      .make = [classes](int64_t N) {
-                        return softmax_work({.N = N, .C = classes, .grad_scale = 1.0f / static_cast<float>(N)});
-                      }});
-}
-
-// The output: the weights, which every call moves on, so that the moments are those of a run, not zeros.
-void add_adam(int64_t count, Kernels* kernels) {
-  kernels->push_back(
-      {.op = "adam_update", .shape = fmt::format("{}", count), .N = count, .checked = 1000, .make = [](int64_t size) {
-         KernelWork work;
-         work.floats = {bench_input(size, 1), bench_input(size, 2), bench_input(size, 3)};
-         // Second moments are squares; none is so small that its quotient dwarfs the others.
-         for (float& value : work.floats[2]) value = 0.25f + 0.75f * value * value;
-         work.updated = {"", "m", "v"};
-         work.out_parts = {{"w", size}};
-         work.out_size = size;
-         work.moved_bytes = 7 * float_bytes(size);  // reads g, m, v, w; writes m, v, w
-         work.run = [size](const KernelContext& ctx, const Operands& o) {
-           const GradTerm term{o.floats[0], kSlices};
-           return adam_update(ctx, {}, size, {&term, 1}, o.floats[1], o.floats[2], o.out);
-         };
-         return work;
-       }});
-}
-
 // What lies at the positions that an arg-max names.
 absl::StatusOr<Result> held_values(const Pool2dParams& p, const std::vector<float>& x,
                                    std::span<const uint8_t> argmax) {
@@ -363,11 +266,13 @@ std::vector<TimedKernel> reference_kernels(int64_t batch) {
   Kernels kernels;
   add_conv({.N = batch, .H = 28, .W = 28, .C = 1, .K = 32, .R = 5, .S = 5, .relu = true}, &kernels);
   add_conv({.N = batch, .H = 14, .W = 14, .C = 32, .K = 64, .R = 5, .S = 5, .relu = true}, &kernels);
+  add_images(batch, 28 * 28, &kernels);
   add_pool({.N = batch, .H = 28, .W = 28, .C = 32}, &kernels);
   add_dense({batch, 3136, 1024, true}, &kernels);
   add_dense({batch, 1024, 10, false}, &kernels);
   add_dropout(batch, 1024, &kernels);
   add_softmax(batch, 10, &kernels);
+  add_tree_sum(3136 * 1024, &kernels);
   add_adam(3274634, &kernels);
   return kernels;
 }
@@ -377,7 +282,9 @@ std::vector<TimedKernel> large_kernels() {
   add_conv({.N = 16, .H = 56, .W = 56, .C = 128, .K = 128, .R = 3, .S = 3, .relu = true}, &kernels);
   add_pool({.N = 16, .H = 112, .W = 112, .C = 64}, &kernels);
   add_dense({256, 4096, 4096, true}, &kernels);
+  add_images(256, 224 * 224 * 3, &kernels);
   add_softmax(1024, 1000, &kernels);
+  add_tree_sum(4096 * 4096, &kernels);
   add_adam(30000000, &kernels);
   return kernels;
 }
@@ -388,8 +295,10 @@ std::vector<TimedKernel> tiny_kernels() {
   add_conv({.N = 3, .H = 6, .W = 6, .C = 16, .K = 8, .R = 3, .S = 3, .relu = true}, &kernels);
   add_pool({.N = 3, .H = 6, .W = 4, .C = 5}, &kernels);
   add_dense({9, 36, 20, true}, &kernels);
+  add_images(3, 35, &kernels);
   add_dropout(3, 17, &kernels);
   add_softmax(5, 10, &kernels);
+  add_tree_sum(1003, &kernels);
   add_adam(1003, &kernels);
   return kernels;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The operators that benchmarks time, at the sizes they time them at: one list for the CPU and for GPUs.
 //
-// Operations are counted as direct computation; bytes are what must move at least: every operand once.
+// Operations are counted as direct computation (those of convolutions, dense layers and sums; elsewhere they are few
+// beside the bytes, and 0); bytes are what must move at least: every operand once.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +17,13 @@
 
 namespace lockstep {
 
+struct CudaLibrary;
+
 // Where the operands of one call lie: all on the host, or all on a GPU.
 struct Operands {
   std::vector<float*> floats;
   int32_t* labels = nullptr;
-  uint8_t* bytes = nullptr;  // arg-max
+  uint8_t* bytes = nullptr;  // arg-max, or images
   float* out = nullptr;      // zeros before the first call
 };
 
@@ -32,6 +35,8 @@ struct Result {
 
 // One operator at one size, with the values of its operands before the first call (some operators change them).
 struct KernelWork {
+  static constexpr int kSlices = 8;  // of a gradient
+
   std::vector<std::vector<float>> floats;
   std::vector<int32_t> labels;
   std::vector<uint8_t> bytes;
@@ -51,9 +56,13 @@ struct KernelWork {
   Pool2dParams pool;
   double flops = 0, moved_bytes = 0;
   std::function<absl::Status(const KernelContext&, const Operands&)> run;
+  // Instead of `run` on a GPU, for what the CUDA library has outside of its tables of operators; null: run.
+  std::function<absl::Status(const CudaLibrary&, const KernelContext&, const Operands&)> run_by_library;
   // Bytes of workspace that it needs on a GPU, by the context's operators; null: none.
   std::function<int64_t(const KernelContext&)> workspace_bytes;
 };
+
+inline double float_bytes(int64_t floats) { return 4.0 * static_cast<double>(floats); }
 
 struct TimedKernel {
   std::string op, shape;

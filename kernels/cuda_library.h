@@ -10,6 +10,7 @@
 #include "core/base/status.h"
 #include "kernels/ceiling/ceiling.h"
 #include "kernels/device_ops.h"
+#include "kernels/tree_sum_cuda.h"
 
 namespace lockstep {
 
@@ -17,7 +18,7 @@ namespace lockstep {
 struct CudaLibrary {
   // Raised with every change of this struct, of DeviceOps, Device or what a factory takes: program and library are
   // built from one tree.
-  static constexpr int kAbiVersion = 3;
+  static constexpr int kAbiVersion = 4;
   int abi_version = kAbiVersion;
 
   // "CUDA 13.0, NCCL 2.28.3, sm_80 sm_90", or "emulated".
@@ -31,7 +32,9 @@ struct CudaLibrary {
 
   const DeviceOps* cuda = nullptr;
   const DeviceOps* cudnn = nullptr;  // null: built without cuDNN
+  // For benchmarks: a ceiling, and what the operators above use inside.
   decltype(cuda::run_ceiling)* run_ceiling = nullptr;
+  decltype(cuda::sum_slices)* sum_slices = nullptr;
   // The emulator's device keeps no time worth showing.
   bool emulated = false;
   // A MakeNcclGradReducer* (mpi/nccl_grad_reducer.h), or null: built without NCCL.

@@ -37,6 +37,7 @@ absl::StatusOr<const CudaLibrary*> open_cuda_library() {
     made.cuda = &cuda_device_ops();
     made.cudnn = &cudnn_device_ops();
     made.run_ceiling = cuda::run_ceiling;
+    made.sum_slices = cuda::sum_slices;
     made.emulated = true;
     made.make_nccl_grad_reducer = reinterpret_cast<void*>(&make_reducer);
     return made;

@@ -22,6 +22,7 @@ const lockstep::CudaLibrary* lockstep_cuda_library() {
     made.cudnn = &cudnn_device_ops();
 #endif
     made.run_ceiling = cuda::run_ceiling;
+    made.sum_slices = cuda::sum_slices;
 #if LOCKSTEP_HAVE_NCCL
     made.make_nccl_grad_reducer = reinterpret_cast<void*>(&make_nccl_grad_reducer);
 #endif

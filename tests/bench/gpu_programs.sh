@@ -33,6 +33,8 @@ for expected in '| fused multiply-add | fp32 |' '| mma.sync | tf32 |' '| mma.syn
   '| conv2d_fwd | cuda fp32 | 3x6x6x16 3x3x8 |' '| conv2d_fwd | cudnn fp32 |' '| conv2d_bwd_data | cudnn tf32 |' \
   '| conv2d_bwd_filter | cuda bf16 |' '| conv2d_pool_bwd_filter | cudnn tf32 |' '| pool2d_max_fwd | cudnn fp32 |' \
   '| dense_bwd_filter | cuda tf32 |' '| softmax_xent | cudnn fp32 |' '| dropout_fwd | cuda fp32 |' '| adam_update | cuda fp32 |' \
+  '| pool2d_max_bwd | cuda fp32 |' '| dropout_bwd | cuda fp32 |' '| softmax | cuda fp32 |' '| softmax | cudnn fp32 |' \
+  '| scale_images | cuda fp32 |' '| tree_sum | cuda fp32 | 8 slices of 1003 |' \
   '| ordered | nccl | 2000003 floats | 3 × 1 |' '| plain | nccl all-reduce | 1000 floats | 2 × 1 |' \
   '| Lockstep | cuda fp32 emulated' '| Lockstep | cudnn tf32 emulated' '| batch 16 | 2 × '; do
   grep -qF -- "$expected" "$work/README.md" || fail "no '$expected' in: $(cat "$work/README.md")"
