@@ -193,7 +193,8 @@ struct Tf32GradSums {
 };
 
 // As Tf32GradSums with 16 pixels, four quads, at a time, brought in and turned by ldmatrix: its rows are 8 channels (8
-// filters) of a pixel.
+// filters) of a pixel. Two quads of a row of quads make a matrix: with pixels 8 words apart modulo 16 and rows of
+// pixels an odd multiple of 4 apart its eight rows meet in no bank. (Two quads on either side of a row's end do.)
 struct Bf16GradSums {
   static constexpr int kQuads = 4;
   static constexpr int kPitch = kGradFilters / 2 + 4;

@@ -43,6 +43,7 @@ struct TileRules {
   int block_words = 0;               // … and per block
   bool neighbours_16_apart = false;  // see TensorSums: quads 16 words apart modulo 32
   bool rows_16_apart = false;        // see Tf32GradSums: rows of pixels 16 words apart modulo 32
+  bool rows_4_apart = false;         // see Bf16GradSums: rows of pixels an odd multiple of 4 words apart
 };
 
 // Smallest pitch from `least` on, in steps of 4 words, such that `pitch - before` is 16 modulo 32.
@@ -63,6 +64,7 @@ inline void set_pitches(const ConvShape& s, const TileRules& rules, PatchTile& t
     t.row_pitch = pitch_16_apart(t.row_pitch, 2 * s.stride, (t.quads_w - 1) * step);
   }
   if (rules.rows_16_apart) t.row_pitch = pitch_16_apart(t.row_pitch, s.stride, 0);
+  if (rules.rows_4_apart && t.row_pitch % 8 == 0) t.row_pitch += 4;
   t.image_pitch = t.patch_h * t.row_pitch;
   if (rules.neighbours_16_apart && t.quads_w % 2 == 1 && t.quads_h % 2 == 1) {
     const int last = (t.quads_w - 1) * step + (t.quads_h - 1) * 2 * s.stride * t.row_pitch;
@@ -203,14 +205,15 @@ inline FilterGradPlan plan_filter_grad(const ConvShape& s, ConvMath math) {
   PatchTile t;
   t.chunks = 1;  // blocks divide the channels, not a loop
   t.chunk_words = math == ConvMath::kBf16 ? 16 : 32;
-  t.pixel_pitch = t.chunk_words + (math == ConvMath::kTf32 ? 8 : 4);
+  t.pixel_pitch = t.chunk_words + (math == ConvMath::kFloat ? 4 : 8);
   const int pitch = math == ConvMath::kFloat ? 64 : math == ConvMath::kTf32 ? 68 : 36;
   TileRules rules;
   rules.most_quads = 256;
   rules.quad_step = math == ConvMath::kFloat ? 1 : math == ConvMath::kTf32 ? 2 : 4;
   rules.quad_words = 4 * pitch + 2;
   rules.block_words = 16;  // a pixel of zeros
-  rules.rows_16_apart = math != ConvMath::kFloat;
+  rules.rows_16_apart = math == ConvMath::kTf32;
+  rules.rows_4_apart = math == ConvMath::kBf16;
   plan.tile = cheapest_tile(s, rules, t);
   if (plan.fits()) plan.shared_bytes = shared_bytes(rules, plan.tile);
   return plan;

@@ -67,6 +67,12 @@ __device__ __forceinline__ bool in_range(int i, int size) {
   return static_cast<unsigned>(i) < static_cast<unsigned>(size);
 }
 
+// The pixel that a lane takes first when four share a row. Half a warp stores two pixels of 16 words (bfloat16) at
+// once: every second one, as they lie 8 words beyond a multiple of 16 apart and neighbours would meet in 8 banks.
+__device__ __forceinline__ int first_pixel(const LaneShare& share) {
+  return share.step == 4 ? share.pixel / 2 + share.pixel % 2 * 2 : share.pixel;
+}
+
 // The patch of channels [c0, c0 + chunk) of every image of the block; zeros outside. A warp takes a row at a time and
 // has kBatch loads under way before the first store.
 template <class Math, int kBatch = 2>
@@ -80,7 +86,7 @@ __device__ __forceinline__ void load_patch(const DenseSource& source, const Patc
     const int64_t n = at.n + image, first = ((n * source.H + h) * source.W + at.w) * source.C + c;
     const bool exists = n < N && in_range(h, source.H) && c < source.C;
     uint32_t* const to = patch + image * t.image_pitch + ph * t.row_pitch + kWords * share.quartet;
-    for (int pw = share.pixel; pw < t.patch_w; pw += kBatch * share.step) {
+    for (int pw = first_pixel(share); pw < t.patch_w; pw += kBatch * share.step) {
       float4 v[kBatch];
 #pragma unroll
       for (int b = 0; b < kBatch; ++b) {

@@ -81,7 +81,7 @@ def round_up(a, b):
 
 class Rules:
     most_quads, most_images, quad_step, quad_words, block_words = 0, 1, 1, 0, 0
-    neighbours_16_apart = rows_16_apart = False
+    neighbours_16_apart = rows_16_apart = rows_4_apart = False
 
 
 def pitch_16_apart(least, factor, before):
@@ -100,6 +100,8 @@ def set_pitches(s, rules, t):
         t.row_pitch = pitch_16_apart(t.row_pitch, 2 * s.stride, (t.quads_w - 1) * step)
     if rules.rows_16_apart:
         t.row_pitch = pitch_16_apart(t.row_pitch, s.stride, 0)
+    if rules.rows_4_apart and t.row_pitch % 8 == 0:
+        t.row_pitch += 4
     t.image_pitch = t.patch_h * t.row_pitch
     if rules.neighbours_16_apart and t.quads_w % 2 and t.quads_h % 2:
         last = (t.quads_w - 1) * step + (t.quads_h - 1) * 2 * s.stride * t.row_pitch
@@ -193,13 +195,13 @@ class FilterGradPlan:
         t = Tile()
         t.chunks = 1
         t.chunk_words = 16 if math == "Bf16" else 32
-        t.pixel_pitch = t.chunk_words + (8 if math == "Tf32" else 4)
+        t.pixel_pitch = t.chunk_words + (4 if math == "Float" else 8)
         rules = Rules()
         rules.most_quads = 256
         rules.quad_step = {"Float": 1, "Tf32": 2, "Bf16": 4}[math]
         rules.quad_words = 4 * {"Float": 64, "Tf32": 68, "Bf16": 36}[math] + 2
         rules.block_words = 16
-        rules.rows_16_apart = math != "Float"
+        rules.rows_16_apart, rules.rows_4_apart = math == "Tf32", math == "Bf16"
         self.tile = cheapest_tile(s, rules, t)
         self.fits = self.tile.quads_h > 0
         self.shared = shared_bytes(rules, self.tile) if self.fits else 0
