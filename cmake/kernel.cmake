@@ -24,3 +24,11 @@ function(emulate)
   endif()
   set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "${options}")
 endfunction()
+
+# keep_ptxas_reports(target) : what ptxas says of each CUDA source of the target lies in FILE.o.ptxas beside its object;
+# scripts/kernel_resources.py reads them.
+function(keep_ptxas_reports target)
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xptxas -v>")
+  set(launcher "${PROJECT_SOURCE_DIR}/scripts/keep_ptxas_report.sh" ${CMAKE_CUDA_COMPILER_LAUNCHER})
+  set_target_properties(${target} PROPERTIES CUDA_COMPILER_LAUNCHER "${launcher}")
+endfunction()

@@ -1,47 +1,38 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Registers, shared memory, stack and spills of every CUDA kernel, as ptxas reports them.
+"""Registers, shared memory, spills and occupancy of the CUDA kernels as they were built, and what tests/ptx counted.
 
-    scripts/kernel_resources.py --nvcc /usr/local/cuda/bin/nvcc --arch 80 90 --cache build/resources.json
-    scripts/kernel_resources.py … --hot tests/kernels/hot_kernels.txt   # exit code 1 when a hot kernel spills
+    scripts/kernel_resources.py build/release --hot tests/kernels/hot_kernels.txt   # exit code 1 when a hot kernel spills
+    scripts/kernel_resources.py build/release --docs docs/cuda.md            # exit code 1 when its tables are not current
+    scripts/kernel_resources.py build/release --docs docs/cuda.md --write    # brings them up to date
 
-Compiles the device half of every kernels/**/*_cuda.cu, in parallel; the cache keeps what has not changed.
+Reads the reports of ptxas that a build with LOCKSTEP_CUDA=ON leaves beside its objects, for every architecture, and the
+launches that `ctest -L ptx` left in ptx_counts/. Exit code 77, "skipped", where there is nothing to read, or where another
+compiler made it than the tables of the documents.
 """
 
 import argparse
-import concurrent.futures
-import hashlib
 import json
-import os
 import pathlib
 import re
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-FLAGS = ["-std=c++20", "--expt-relaxed-constexpr", "--fmad=false", "-O3", "-DNDEBUG", f"-I{ROOT}"]
 SKIPPED = 77  # what ctest takes for "skipped"
 
-
-def sources():
-    return sorted((ROOT / "kernels").rglob("*_cuda.cu"))
-
-
-def stamp_of(source, arch):
-    """Changes with anything that a kernel may include."""
-    digest = hashlib.sha256(f"{source} {arch} {FLAGS}".encode())
-    for folder in (ROOT / "kernels", ROOT / "core" / "base"):
-        for path in sorted(folder.rglob("*")):
-            if path == source or path.suffix in (".h", ".cuh"):
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
+# What a multiprocessor holds: warps, blocks, bytes of shared memory; everywhere 65,536 registers. CUDA C++ Programming
+# Guide, "Technical Specifications per Compute Capability"; the rounding in occupancy() is that of the toolkit's
+# cuda_occupancy.h.
+LIMITS = {"80": (64, 32, 164), "86": (48, 16, 100), "89": (48, 24, 100), "90": (64, 32, 228), "100": (64, 32, 228),
+          "120": (48, 24, 100)}
 
 
 def demangled(names):
     if not names:
         return []
     out = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True).stdout
-    return [re.sub(r"^void |lockstep::|cuda::|\(anonymous namespace\)::", "", line) for line in out.splitlines()]
+    return [without_parameters(re.sub(r"^void |lockstep::|cuda::|\(anonymous namespace\)::", "", line))
+            for line in out.splitlines()]
 
 
 def without_parameters(name):
@@ -55,52 +46,58 @@ def without_parameters(name):
 
 
 def parse(report):
-    """One dict per kernel from the text of ptxas -v."""
+    """One dict per kernel and architecture from the text of ptxas -v."""
     kernels = []
     for block in re.split(r"ptxas info\s+: Compiling entry function ", report)[1:]:
         def number(pattern):
             found = re.search(pattern, block)
             return int(found.group(1)) if found else 0
+        name, arch = re.match(r"'(\S+)' for 'sm_(\d+)", block).groups()
         kernels.append({
-            "name": re.match(r"'(\S+)'", block).group(1),
+            "name": name,
+            "arch": arch,
             "registers": number(r"Used (\d+) registers"),
             "static_shared_bytes": number(r"(\d+) bytes smem"),
             "stack_bytes": number(r"(\d+) bytes stack frame"),
             "spill_bytes": number(r"(\d+) bytes spill stores") + number(r"(\d+) bytes spill loads"),
         })
     for kernel, name in zip(kernels, demangled([k["name"] for k in kernels])):
-        kernel["name"] = without_parameters(name)
+        kernel["name"] = name
     return kernels
 
 
-def measure(nvcc, source, arch):
-    command = [nvcc, *FLAGS, f"-arch=sm_{arch}", "-Xptxas=-v", "-cubin", "-o", os.devnull, str(source)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
-    return parse(done.stderr)
+def occupancy(arch, registers, threads, shared):
+    """Share of a multiprocessor's warps that blocks of `threads` with `shared` bytes can fill, in per cent."""
+    most_warps, blocks, kilobytes = LIMITS[arch]
+    warps = -(-threads // 32)
+    of_a_warp = -(-registers * 32 // 256) * 256
+    in_a_quarter = 65536 // 4 // of_a_warp  # each quarter of a multiprocessor has its own registers
+    blocks = min(blocks, most_warps // warps, 4 * in_a_quarter // warps,
+                 kilobytes * 1024 // (-(-(shared + 1024) // 128) * 128))  # the system takes 1 KB a block
+    return round(100 * blocks * warps / most_warps)
 
 
-def measure_all(nvcc, archs, cache_path, jobs):
-    """{arch: [kernel, …]}"""
-    cache = json.loads(cache_path.read_text()) if cache_path and cache_path.exists() else {}
-    wanted = {(source, arch): stamp_of(source, arch) for source in sources() for arch in archs}
-    missing = [key for key, stamp in wanted.items() if stamp not in cache]
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for key, kernels in zip(missing, pool.map(lambda key: measure(nvcc, *key), missing)):
-            cache[wanted[key]] = kernels
-    if cache_path:
-        cache_path.write_text(json.dumps({stamp: cache[stamp] for stamp in wanted.values()}))
-    return {arch: [k for source in sources() for k in cache[wanted[source, arch]]] for arch in archs}
+def read_reports(build):
+    """[kernel, …] of every source of the library."""
+    return [k for path in sorted(build.rglob("*.cu.o.ptxas")) for k in parse(path.read_text())]
 
 
-def complaints(measured, hot_path):
+def read_counts(build):
+    """Launches that the tests of PTX noted, with the names of kernels that read_reports() gives them."""
+    launches = [json.loads(line) for path in sorted((build / "ptx_counts").glob("*.jsonl"))
+                for line in path.read_text().splitlines()]
+    for launch, name in zip(launches, demangled([launch["kernel"] for launch in launches])):
+        launch["kernel"] = name
+    return launches
+
+
+def complaints(kernels, hot_path):
     """What is wrong with the hot kernels: one regular expression for names per line, `#` starts a comment."""
     lines = [line.split("#")[0].strip() for line in hot_path.read_text().splitlines()]
     found = []
     for pattern in filter(None, lines):
-        for arch, kernels in measured.items():
-            hot = [k for k in kernels if re.fullmatch(pattern, k["name"])]
+        for arch in archs_of(kernels):
+            hot = [k for k in kernels if k["arch"] == arch and re.fullmatch(pattern, k["name"])]
             if not hot:
                 found.append(f"sm_{arch}: no kernel matches `{pattern}` of {hot_path}")
             found += [f"sm_{arch}: {k['name']}: {k['stack_bytes']} bytes of local memory, {k['spill_bytes']} bytes spilled"
@@ -108,28 +105,130 @@ def complaints(measured, hot_path):
     return found
 
 
+def archs_of(kernels):
+    return sorted({k["arch"] for k in kernels}, key=int)
+
+
+def by_name(kernels):
+    """{name: {arch: kernel}}, in order of names."""
+    table = {}
+    for k in sorted(kernels, key=lambda k: k["name"]):
+        table.setdefault(k["name"], {})[k["arch"]] = k
+    return table
+
+
+def row(*cells):
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def resource_table(kernels, launches):
+    """Per kernel and architecture. Threads and dynamic shared memory are those of the launch that takes most."""
+    archs = archs_of(kernels)
+    biggest = {}
+    for launch in launches:
+        old = biggest.get(launch["kernel"])
+        if old is None or (launch["hot"], launch["shared_bytes"]) > (old["hot"], old["shared_bytes"]):
+            biggest[launch["kernel"]] = launch
+    lines = [row("kernel", "threads", "shared bytes", *(f"sm_{arch}" for arch in archs)), "|" + "---|" * (3 + len(archs))]
+    for name, of_arch in by_name(kernels).items():
+        launch = biggest.get(name)
+        static = max(k["static_shared_bytes"] for k in of_arch.values())
+        shared = max(static, launch["shared_bytes"]) if launch else static
+        cells = []
+        for arch in archs:
+            k = of_arch[arch]
+            filled = f", {occupancy(arch, k['registers'], launch['threads'], shared)} %" if launch else ""
+            spills = f", {k['stack_bytes']} local" if k["stack_bytes"] else ""
+            cells.append(f"{k['registers']}{filled}{spills}")
+        lines.append(row(f"`{name}`", launch["threads"] if launch else "", f"{shared:,}", *cells))
+    return lines
+
+
+def count_table(launches):
+    """One row per hot launch of the newest architecture that the tests of PTX ran."""
+    hot = [launch for launch in launches if launch["hot"]]
+    newest = max(launch["arch"] for launch in hot)
+    lines = [row("launch", "sectors over ideal, load / store", "wavefronts over ideal, load / store", "multiply share",
+                 "FLOP per byte"), "|" + "---|" * 5]
+    def over(efficiency):
+        return f"{1 / efficiency:.2f}" if efficiency else "-"
+    for c in (launch for launch in hot if launch["arch"] == newest):
+        wavefronts = [f"{ratio:.2f}" if ratio else "-"
+                      for ratio in (c["shared_load_conflicts"], c["shared_store_conflicts"])]
+        lines.append(row(c["what"].replace("lockstep::cuda::", ""),
+                         over(c["load_efficiency"]) + " / " + over(c["store_efficiency"]), " / ".join(wavefronts),
+                         f"{100 * c['math_share']:.0f} %", f"{c['intensity']:.1f}"))
+    return lines
+
+
+def compiler_of(build):
+    """nvcc's version as CMake found it, or None."""
+    for path in build.glob("CMakeFiles/*/CMakeCUDACompiler.cmake"):
+        found = re.search(r'CMAKE_CUDA_COMPILER_VERSION "([^"]+)"', path.read_text())
+        if found:
+            return found.group(1)
+    return None
+
+
+def section(name, compiler, lines):
+    return (f"<!-- {name}:begin nvcc {compiler} (scripts/kernel_resources.py) -->\n\n" + "\n".join(lines) +
+            f"\n\n<!-- {name}:end -->")
+
+
+def update(docs, build, kernels, launches, write):
+    """0: the tables of `docs` are what was built, or are now. Says what is not."""
+    text, compiler = docs.read_text(), compiler_of(build)
+    tables = {"resources": resource_table(kernels, launches), "counts": count_table(launches)}
+    stale = []
+    for name, lines in tables.items():
+        old = re.search(rf"<!-- {name}:begin nvcc (\S+) .*?<!-- {name}:end -->", text, re.S)
+        if not old:
+            print(f"{docs} has no table between `<!-- {name}:begin …` and `<!-- {name}:end -->`", file=sys.stderr)
+            return 1
+        if not write and old.group(1) != compiler:
+            print(f"skipped: {docs} tells of nvcc {old.group(1)}, here is {compiler}")
+            return SKIPPED
+        new = section(name, compiler, lines)
+        if new != old.group(0):
+            stale.append(name)
+            text = text.replace(old.group(0), new)
+    if write:
+        docs.write_text(text)
+        print(f"{docs}: " + (", ".join(stale) + " written" if stale else "current"))
+        return 0
+    for name in stale:
+        print(f"{docs}: the table of {name} is not what was built. To write it: "
+              f"scripts/kernel_resources.py {build} --docs {docs} --write", file=sys.stderr)
+    return 1 if stale else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nvcc", default="nvcc")
-    parser.add_argument("--arch", nargs="+", default=["80", "90"], help="compute capabilities, default 80 90")
-    parser.add_argument("--cache", type=pathlib.Path, help="file to keep results in")
+    parser.add_argument("build", type=pathlib.Path, help="build directory")
     parser.add_argument("--hot", type=pathlib.Path, help="list of kernels that must not use local memory")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--docs", type=pathlib.Path, help="document whose tables are compared")
+    parser.add_argument("--write", action="store_true", help="write the document's tables instead")
     args = parser.parse_args()
-    if subprocess.run(["sh", "-c", 'command -v "$0" > /dev/null', args.nvcc]).returncode != 0:
-        print(f"skipped: no nvcc ({args.nvcc})")
+    kernels = read_reports(args.build)
+    if not kernels:
+        print(f"skipped: no report of ptxas in {args.build} (build with LOCKSTEP_CUDA=ON)")
         return SKIPPED
-    measured = measure_all(args.nvcc, args.arch, args.cache, args.jobs)
-    if args.json:
-        print(json.dumps(measured, indent=1))
-    else:
-        print("| kernel | sm | registers | static shared | stack | spills |\n|---|---|---|---|---|---|")
-        for arch, kernels in measured.items():
-            for k in kernels:
-                print(f"| `{k['name']}` | {arch} | {k['registers']} | {k['static_shared_bytes']} | {k['stack_bytes']} | "
-                      f"{k['spill_bytes']} |")
-    found = complaints(measured, args.hot) if args.hot else []
+    if args.docs:
+        if not args.write and archs_of(kernels) != list(LIMITS):
+            print(f"skipped: built for {', '.join(archs_of(kernels))}, the documents tell of {', '.join(LIMITS)}")
+            return SKIPPED
+        launches = read_counts(args.build)
+        if not launches:
+            print(f"skipped: no counts in {args.build / 'ptx_counts'} (ctest -L ptx makes them)")
+            return SKIPPED
+        return update(args.docs, args.build, kernels, launches, args.write)
+    if not args.hot:
+        for name, of_arch in by_name(kernels).items():
+            for k in of_arch.values():
+                print(f"{name} sm_{k['arch']}: {k['registers']} registers, {k['static_shared_bytes']} bytes of shared memory, "
+                      f"{k['stack_bytes']} of local memory, {k['spill_bytes']} spilled")
+        return 0
+    found = complaints(kernels, args.hot)
     for line in found:
         print(line, file=sys.stderr)
     return 1 if found else 0

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Fresh machine to a passed test suite: dependencies, formatting, release build with warnings as errors and every test
-# that needs no GPU, checks against TensorFlow and ONNX Runtime from PyPI (skipped where that is out of reach, unless
-# LOCKSTEP_REQUIRE_INTEROP=1), unit tests under ASan+UBSan and under TSan, a short run of each fuzz target. Goes on after
-# a failure where it can; the last line is "N passed, N failed". Output of each stage stays in build/test-logs/.
-# scripts/tidy.sh runs clang-tidy, which would not fit into the half hour of this.
+# Fresh machine to a passed test suite: dependencies, formatting, release build with warnings as errors, where nvcc is
+# found with the CUDA library for every architecture that it ships, and every test that needs no GPU; checks against
+# TensorFlow and ONNX Runtime from PyPI (skipped where that is out of reach, unless LOCKSTEP_REQUIRE_INTEROP=1); unit tests
+# under ASan+UBSan and under TSan; a short run of each fuzz target. Goes on after a failure where it can; the last line is
+# "N passed, N failed". Output of each stage stays in build/test-logs/. scripts/tidy.sh runs clang-tidy, which would not
+# fit into the half hour of this.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 readonly logs=build/test-logs
@@ -43,7 +44,8 @@ stage() {
   return "$status"
 }
 
-build() { run cmake --preset "$1" && run "${fixed_addresses[@]}" cmake --build --preset "$1"; }
+# build PRESET [CMAKE_OPTION...]
+build() { run cmake --preset "$@" && run "${fixed_addresses[@]}" cmake --build --preset "$1"; }
 run_tests() {
   local preset=$1
   shift
@@ -52,7 +54,12 @@ run_tests() {
 
 # Tests are labelled slow when they do not fit into this script's half hour, gpu when they need one.
 release_suite() {
-  stage "build release" build release || return
+  # With the CUDA library wherever there is a toolkit: that it builds needs no GPU.
+  local nvcc cuda=AUTO
+  for nvcc in "${CUDACXX:-}" "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" nvcc; do
+    if command -v "$nvcc" >/dev/null; then cuda=ON; fi
+  done
+  stage "build release" build release -DLOCKSTEP_CUDA="$cuda" || return
   stage "tests release" run_tests release -LE '^(slow|gpu|interop)$' || true
   stage "tests interop" run_tests release -L '^interop$'
 }

@@ -146,9 +146,10 @@ constexpr int kSmallGroups = 4;    // of threads that share the examples of a sl
 // Gradients of the weights and the bias over the examples [begin, end) of each slice s = blockIdx.y: rows of (I, O) at
 // grad_w + s * stride_w, the bias at grad_b + s * stride_b. Thread (group, i) sums input i over every fourth example of
 // the slice; the groups' sums are added along a tree. Row I stands for the bias: an input that is always 1.
-// Shared: 25 KB (kPairs = 5).
+// Shared: 25 KB (kPairs = 5). With more pairs two blocks of a multiprocessor would leave too few registers (sm_120
+// spilled).
 template <int kPairs, class Offsets>
-__global__ __launch_bounds__(kSmallInputs* kSmallGroups, 2) void dense_small_bwd_filter_kernel(
+__global__ __launch_bounds__(kSmallInputs* kSmallGroups, kPairs <= 5 ? 2 : 1) void dense_small_bwd_filter_kernel(
     SmallDense p, __grid_constant__ const Offsets offsets, const float* x, const float* y, const float* grad_y,
     float* grad_w, int64_t stride_w, float* grad_b, int64_t stride_b) {
   DYNAMIC_SHARED(float, shared);

@@ -3,7 +3,8 @@
 
 A test file defines functions test_*(sim) and ends with common.main(). Each is run for the PTX of every architecture of
 ARCHS. The simulator is a Python module in the folder that LOCKSTEP_PTXSIM names; when that is not set, without nvcc or
-NumPy the exit code is 77, "skipped". With LOCKSTEP_PTX_STATS=FILE the counts that tests note are appended there as JSON lines.
+NumPy the exit code is 77, "skipped". LOCKSTEP_PTX_STATS=FILE receives JSON lines, the counts of hot launches and the size of every
+kernel's biggest launch; scripts/kernel_resources.py makes the tables of docs/cuda.md of them.
 LOCKSTEP_PTX_LAUNCHES=FILE receives which kernels ran, for check_launches.py.
 """
 import json
@@ -73,6 +74,7 @@ class Simulator:
     def __init__(self, arch):
         self.arch = arch
         self.launched = {}  # the mangled names of the kernels that ran, by source
+        self.biggest = {}  # by kernel: shared bytes and threads of the launch with most
         self._modules = {}
 
     def module(self, source):
@@ -95,6 +97,10 @@ class Simulator:
         options = {"uninit_global": 1, "global_race": 1, **options}
         stats = self.module(source).launch(kernel, grid, block, args, shared=shared, **options)
         self.launched[source].add(stats["kernel"])
+        threads = int(np.prod(block))
+        stats.update(threads=threads, shared_bytes=stats["shared_static"] + stats["shared_dynamic"])
+        size = (stats["shared_bytes"], threads)
+        self.biggest[stats["kernel"]] = max(size, self.biggest.get(stats["kernel"], size))
         return stats
 
 
@@ -155,18 +161,22 @@ def counts(stats):
     return {"load_efficiency": loads["efficiency"], "store_efficiency": stores["efficiency"],
             "shared_load_conflicts": shared["load"]["conflict_ratio"],
             "shared_store_conflicts": shared["store"]["conflict_ratio"],
-            "shared_bytes": stats["shared_static"] + stats["shared_dynamic"],
+            "kernel": stats["kernel"], "threads": stats["threads"], "shared_bytes": stats["shared_bytes"],
             "bytes": stats["bytes_moved"], "unique_bytes": stats["unique_bytes"]["total"], "flops": stats["flops"],
             "intensity": stats["intensity"],
             "math_share": (classes.get("fp32_fma", 0) + classes.get("mma", 0)) / stats["warp_insts"],
             "warp_insts": stats["warp_insts"], "classes": classes}
 
 
-def note(sim, what, stats):
-    """Appends the counts of a launch to LOCKSTEP_PTX_STATS."""
+def append_to_stats(record):
     if os.environ.get("LOCKSTEP_PTX_STATS"):
         with open(os.environ["LOCKSTEP_PTX_STATS"], "a") as file:
-            file.write(json.dumps({"arch": sim.arch, "what": what, **counts(stats)}) + "\n")
+            file.write(json.dumps(record) + "\n")
+
+
+def note(sim, what, stats):
+    """Appends the counts of a hot kernel's launch to LOCKSTEP_PTX_STATS."""
+    append_to_stats({"arch": sim.arch, "what": what, "hot": True, **counts(stats)})
 
 
 def check_traffic(sim, what, stats, sectors=1.1, wavefronts=1.1):
@@ -184,6 +194,9 @@ def main():
     tests = [(name, f) for name, f in vars(sys.modules["__main__"]).items() if name.startswith("test_")]
     only = sys.argv[1] if len(sys.argv) > 1 else ""
     failed, kernels = 0, {}
+    if os.environ.get("LOCKSTEP_PTX_STATS"):
+        os.makedirs(os.path.dirname(os.path.abspath(os.environ["LOCKSTEP_PTX_STATS"])), exist_ok=True)
+        open(os.environ["LOCKSTEP_PTX_STATS"], "w").close()
     for arch in ARCHS:
         sim = Simulator(arch)
         for name, test in tests:
@@ -202,4 +215,6 @@ def main():
         os.makedirs(os.path.dirname(os.path.abspath(LAUNCHES)), exist_ok=True)
         with open(LAUNCHES, "w") as file:
             json.dump(kernels, file, indent=1)
+        for kernel, (shared, threads) in sorted(sim.biggest.items()):
+            append_to_stats({"arch": arch, "hot": False, "kernel": kernel, "threads": threads, "shared_bytes": shared})
     sys.exit(1 if failed else 0)
