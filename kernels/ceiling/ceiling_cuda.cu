@@ -14,7 +14,11 @@ __device__ __forceinline__ int64_t thread_index() { return static_cast<int64_t>(
 // x = x * factor + term, with 1 and 1, which the compiler does not know. 16 chains cover the latency of an instruction
 // many times over, and there are eight warps a block besides.
 __global__ void fma_ceiling_kernel(int rounds, float factor, float term, float* to) {
-  float chain[kChains] = {};
+  // All start at 0, which the compiler does not know either: it makes one chain of several that are equal, and lets
+  // sm_120's scalar unit do what is the same in every lane.
+  float chain[kChains];
+#pragma unroll
+  for (int i = 0; i < kChains; ++i) chain[i] = static_cast<float>(threadIdx.x + i) * (factor - 1);
 #pragma unroll 4
   for (int round = 0; round < rounds; ++round) {
 #pragma unroll
