@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Fresh machine to a passed test suite: dependencies, formatting, release build with warnings as errors, where nvcc is
-# found with the CUDA library for every architecture that it ships, and every test that needs no GPU; checks against
+# found with the CUDA library for every architecture that it ships, and every test (those of a GPU are skipped with the
+# reason where there is none, and fail there with LOCKSTEP_REQUIRE_GPU=1); checks against
 # TensorFlow and ONNX Runtime from PyPI (skipped where that is out of reach, unless LOCKSTEP_REQUIRE_INTEROP=1); unit tests
 # under ASan+UBSan and under TSan; a short run of each fuzz target. Goes on after a failure where it can; the last line is
 # "N passed, N failed". Output of each stage stays in build/test-logs/. scripts/tidy.sh runs clang-tidy, which would not
@@ -52,7 +53,14 @@ run_tests() {
   run "${fixed_addresses[@]}" ctest --preset "$preset" -j "$(cores)" --no-tests=error "$@"
 }
 
-# Tests are labelled slow when they do not fit into this script's half hour, gpu when they need one.
+# Why the tests of a GPU did not run, each reason once with how many tests gave it.
+gpu_skips() {
+  local reasons
+  reasons=$(grep -aoE 'no GPU: .*' "build/$1/Testing/Temporary/LastTest.log" | sort | uniq -c) || return 0
+  printf 'Skipped:\n%s\n' "$reasons"
+}
+
+# Tests are labelled slow when they do not fit into this script's half hour.
 release_suite() {
   # With the CUDA library wherever there is a toolkit: that it builds needs no GPU.
   local nvcc cuda=AUTO
@@ -60,7 +68,8 @@ release_suite() {
     if command -v "$nvcc" >/dev/null; then cuda=ON; fi
   done
   stage "build release" build release -DLOCKSTEP_CUDA="$cuda" || return
-  stage "tests release" run_tests release -LE '^(slow|gpu|interop)$' || true
+  stage "tests release" run_tests release -LE '^(slow|interop)$' || true
+  gpu_skips release
   stage "tests interop" run_tests release -L '^interop$'
 }
 sanitizer_suite() { stage "build $1" build "$1" && stage "unit tests $1" run_tests "$1"; }
