@@ -211,10 +211,10 @@ def main():
                 failed += 1
             print("%s.%s: %s (%.1f s)" % (arch, name, result, time.monotonic() - start), flush=True)
         kernels[arch] = sim.kernels()
+        for kernel, (shared, threads) in sorted(sim.biggest.items()):
+            append_to_stats({"arch": arch, "hot": False, "kernel": kernel, "threads": threads, "shared_bytes": shared})
     if LAUNCHES:
         os.makedirs(os.path.dirname(os.path.abspath(LAUNCHES)), exist_ok=True)
         with open(LAUNCHES, "w") as file:
             json.dump(kernels, file, indent=1)
-        for kernel, (shared, threads) in sorted(sim.biggest.items()):
-            append_to_stats({"arch": arch, "hot": False, "kernel": kernel, "threads": threads, "shared_bytes": shared})
     sys.exit(1 if failed else 0)
