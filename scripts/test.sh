@@ -56,7 +56,7 @@ run_tests() {
 # Why the tests of a GPU did not run, each reason once with how many tests gave it.
 gpu_skips() {
   local reasons
-  reasons=$(grep -aoE 'no GPU: .*' "build/$1/Testing/Temporary/LastTest.log" | sort | uniq -c) || return 0
+  reasons=$(grep -aoE 'no GPU: [^]].*' "build/$1/Testing/Temporary/LastTest.log" | sort | uniq -c) || return 0
   printf 'Skipped:\n%s\n' "$reasons"
 }
 
