@@ -269,6 +269,7 @@ absl::Status LayerChain::reshape(const std::string& node, std::span<const int64_
   if (static_cast<int64_t>(sizes.size()) > kMaxRank || !view_.reshape(sizes)) {
     return error(node, fmt::format("examples of shape {} cannot become {}", shape_text(before), shape_text(sizes)));
   }
+  rearranged_by_ = node;
   const bool image = sizes.size() == 2 || sizes.size() == 3;
   if (layers_.empty() && image && view_.is_contiguous()) image_axes_.assign(sizes.begin(), sizes.end());
   return absl::OkStatus();
@@ -284,6 +285,7 @@ absl::Status LayerChain::transpose(const std::string& node, std::span<const int6
     return error(node, fmt::format("the order [{}] is none of {} axes", fmt::join(permutation, ", "), view_.rank()));
   }
   view_.transpose(axes);
+  rearranged_by_ = node;
   return absl::OkStatus();
 }
 
@@ -341,6 +343,12 @@ absl::StatusOr<TrainedModel> LayerChain::finish() {
         "{}: the network does not end in a dense layer; supported: convolutions, max-pools and dense layers, the last "
         "of which gives one number a class",
         path_));
+  }
+  if (view_.rank() != 1 || !view_.is_contiguous()) {
+    return unsupported(rearranged_by_,
+                       fmt::format("makes examples of shape {} of the {} outputs of the last dense layer; "
+                                   "supported: one number a class, in their order",
+                                   shape_text(sizes()), weights_.back().outputs));
   }
   TrainedModel model;
   model.origin = path_;

@@ -72,18 +72,21 @@ class OnnxImporter {
   absl::StatusOr<std::string> strip(std::string tensor, std::string* kind) {
     *kind = "logits";
     LOCKSTEP_ASSIGN_OR_RETURN(tensor, graph_.skip_copies(tensor));
+    const onnx::NodeProto* cast = nullptr;
     for (const std::string_view wanted : {"Cast", "ArgMax", "Softmax"}) {
       LOCKSTEP_ASSIGN_OR_RETURN(const onnx::NodeProto* node, graph_.producer(tensor));
-      if (node == nullptr) return tensor;
+      if (node == nullptr) break;
       const std::string& op = node->op_type();
       if (op != wanted && !(wanted == "Softmax" && op == "LogSoftmax")) continue;
       // The axis of the classes. Before opset 13 a Softmax flattened from axis 1 on, which is the same for two axes.
       const int64_t axis = int_attr(*node, "axis", op == "ArgMax" ? 0 : -1);
       if (op != "Cast" && axis != 1 && axis != -1) return graph_.unsupported(*node, "along another axis than 1");
+      if (op == "Cast") cast = node;
       if (op != "Cast" && *kind == "logits") *kind = op;
       LOCKSTEP_ASSIGN_OR_RETURN(tensor, graph_.input(*node, 0));
       LOCKSTEP_ASSIGN_OR_RETURN(tensor, graph_.skip_copies(tensor));
     }
+    if (cast != nullptr && *kind != "ArgMax") return graph_.unsupported(*cast, "of anything but classes");
     return tensor;
   }
 

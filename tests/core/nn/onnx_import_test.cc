@@ -288,6 +288,29 @@ TEST_F(NnOnnxImport, OperatorOutsideTheFamilyIsNamedWithItsNode) {
   expect_unsupported({"node `/features/1` (com.example.Relu)", "another domain"});
 }
 
+// Its classes would be others than those of the dense layer.
+TEST_F(NnOnnxImport, RearrangedOutputsAreNamed) {
+  onnx_.shape("shape", {-1, 3, 1});
+  onnx_.node("Reshape", {"logits", "shape"}, "folded");
+  onnx_.at("y").set_input(0, "folded");
+  expect_unsupported({"node `folded` (Reshape)", "(3, 1)", "one number a class"});
+  onnx_.shape("flat_shape", {-1, 3});
+  onnx_.node("Reshape", {"folded", "flat_shape"}, "unfolded");
+  onnx_.at("y").set_input(0, "unfolded");
+  expect_same_model();
+}
+
+TEST_F(NnOnnxImport, OnlyClassesBecomeIntegers) {
+  onnx_.node("Cast", {"y"}, "whole");
+  onnx_.attr("whole", "to").set_i(onnx::TensorProto::INT64);
+  onnx_.graph().mutable_output(0)->set_name("whole");
+  expect_unsupported({"node `whole` (Cast)", "classes"});
+  onnx_.node("ArgMax", {"logits"}, "class");
+  onnx_.attr("class", "axis").set_i(1);
+  onnx_.at("whole").set_input(0, "class");
+  expect_same_model();
+}
+
 TEST_F(NnOnnxImport, ScaleOfTheInputIsNamed) {
   onnx_.node("Div", {"x", "c"}, "scaled");
   onnx_.at("conv").set_input(0, "scaled");
