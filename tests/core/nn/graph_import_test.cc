@@ -20,6 +20,8 @@ using testing::IsEmpty;
 // A graph under construction: images (n, 4, 4, 1) -> conv 3x3, 2 filters -> ReLU -> pool -> dense 3 -> softmax.
 class Graph {
  public:
+  static constexpr char kFile[] = "hand.pb";
+
   Graph() {
     node("x", "Placeholder");
     shape("x", {-1, 4, 4, 1});
@@ -99,7 +101,7 @@ class Graph {
   void rewire(const std::string& name, int index, const std::string& input) { at(name).set_input(index, input); }
 
   proto::MetaGraphDef& meta() { return meta_; }
-  absl::StatusOr<TrainedModel> import() const { return import_graph(meta_, nullptr, "hand.pb"); }
+  absl::StatusOr<TrainedModel> import() const { return import_graph(meta_, nullptr, kFile); }
 
  private:
   proto::MetaGraphDef meta_;
@@ -109,39 +111,15 @@ std::string yaml_of(const absl::StatusOr<TrainedModel>& model) {
   return model.ok() ? to_yaml(model->config) : std::string(model.status().message());
 }
 
-class NnGraphImport : public testing::Test {
+class NnGraphImport : public HandMadeImport<Graph> {
  protected:
   void expect_same_network() { EXPECT_EQ(yaml_of(graph_.import()), yaml_of(Graph().import())); }
-  // The import fails with every one of these in its message.
-  void expect_error(absl::StatusCode code, const std::vector<std::string>& parts) {
-    const absl::Status status = graph_.import().status();
-    EXPECT_EQ(status.code(), code) << status;
-    for (const std::string& part : parts) EXPECT_THAT(std::string(status.message()), HasSubstr(part));
-    EXPECT_THAT(std::string(status.message()), HasSubstr("hand.pb"));
-  }
-  void expect_unsupported(const std::vector<std::string>& parts) {
-    expect_error(absl::StatusCode::kUnimplemented, parts);
-  }
-  void expect_invalid(const std::vector<std::string>& parts) {
-    expect_error(absl::StatusCode::kInvalidArgument, parts);
-  }
-
-  Graph graph_;
 };
-
-constexpr char kNetwork[] = R"(
-image: {height: 4, width: 4}
-classes: 3
-layers:
-  - conv: {filters: 2, kernel: 3, activation: relu}
-  - max_pool: {window: 2}
-  - dense: {units: 3}
-)";
 
 TEST_F(NnGraphImport, NetworkIsReadBackFromItsOutput) {
   const auto model = graph_.import();
   ASSERT_TRUE(model.ok()) << model.status();
-  EXPECT_EQ(to_yaml(model->config), to_yaml(*parse_model_config(kNetwork, "test")));
+  EXPECT_EQ(to_yaml(model->config), to_yaml(*parse_model_config(kHandMadeNetwork, "test")));
   EXPECT_THAT(model->sources, ElementsAre("k", "b", "w", "c"));
   EXPECT_THAT(model->warnings, IsEmpty());
   EXPECT_EQ(model->origin, "hand.pb");

@@ -2,6 +2,7 @@
 // The models of tests/data/tensorflow_models, and what each of them must become.
 #pragma once
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -35,6 +36,37 @@ layers:
   - dense: {units: 6, activation: relu}
   - dense: {units: 3}
 )";
+
+// What the graphs hold that the tests of importing write by hand.
+inline constexpr char kHandMadeNetwork[] = R"(
+image: {height: 4, width: 4}
+classes: 3
+layers:
+  - conv: {filters: 2, kernel: 3, activation: relu}
+  - max_pool: {window: 2}
+  - dense: {units: 3}
+)";
+
+// A graph written by hand: HandMade has import(), and kFile, by which its errors call it.
+template <typename HandMade>
+class HandMadeImport : public testing::Test {
+ protected:
+  // The import fails with every one of these in its message.
+  void expect_error(absl::StatusCode code, const std::vector<std::string>& parts) {
+    const absl::Status status = graph_.import().status();
+    EXPECT_EQ(status.code(), code) << status;
+    for (const std::string& part : parts) EXPECT_THAT(std::string(status.message()), testing::HasSubstr(part));
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr(HandMade::kFile));
+  }
+  void expect_unsupported(const std::vector<std::string>& parts) {
+    expect_error(absl::StatusCode::kUnimplemented, parts);
+  }
+  void expect_invalid(const std::vector<std::string>& parts) {
+    expect_error(absl::StatusCode::kInvalidArgument, parts);
+  }
+
+  HandMade graph_;
+};
 
 // The same with a dropout before the last layer.
 inline ModelConfig imported_config(double dropout_rate = 0) {
