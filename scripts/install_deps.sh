@@ -12,6 +12,8 @@ packages=(
   # files: gzip, CRC-32C, protobuf schemas, tensor-bundle index, PNG summaries, downloads, SHA-256
   zlib1g-dev libisal-dev libprotobuf-dev protobuf-compiler libleveldb-dev libsnappy-dev libpng-dev
   libcurl4-openssl-dev libssl-dev
+  # prediction server: HTTP, gRPC, registry, JSON
+  libboost-dev libgrpc++-dev protobuf-compiler-grpc libsqlite3-dev libsimdjson-dev
   # kernels and the rest of the code
   libhwy-dev libabsl-dev libyaml-cpp-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
   # tests, benchmarks, checks. The two clang tools are of one version everywhere, or they would disagree on formatting.

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// The models that a server offers, each in one or several versions. A new version is loaded and warmed on a thread of
+// low priority while the old one answers; then it takes over, and the old one goes when its last request is answered.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/status.h"
+#include "serve/models/servable.h"
+
+namespace lockstep {
+
+// With the numbers of tensorflow.serving.ModelVersionStatus.State.
+enum class VersionState { kUnknown = 0, kStart = 10, kLoading = 20, kAvailable = 30, kUnloading = 40, kEnd = 50 };
+std::string_view version_state_name(VersionState state);  // "AVAILABLE"
+
+// A model, and its default version unless a number or a label says which.
+struct ModelSelector {
+  std::string model;
+  std::optional<int64_t> version;
+  std::string label;
+};
+
+struct VersionStatus {
+  int64_t version = 0;
+  std::string label;
+  VersionState state = VersionState::kUnknown;
+  absl::Status status;      // why a version is not available
+  bool is_default = false;  // answers requests that name no version
+  std::string path;
+};
+
+struct WantedVersion {
+  int64_t version = 0;
+  std::string label, path;
+};
+
+struct WantedModel {
+  std::string name;
+  std::vector<WantedVersion> versions;
+  std::optional<int64_t> default_version;  // none: the highest that is available
+};
+
+struct StoreOptions {
+  ServableOptions servable;
+  int max_load_retries = 5;  // of a version that does not load; again when its files change
+  std::chrono::milliseconds load_retry_interval{60000};
+  std::chrono::milliseconds unload_bound{30000};  // for requests on a version that goes
+};
+
+// Thread-safe.
+class ModelStore {
+ public:
+  explicit ModelStore(const StoreOptions& options);
+  ~ModelStore();  // as drain(), with no time
+
+  // Fast; takes no lock that a load holds. NotFound: "Servable not found for request: Latest(NAME)" or
+  // "Specific(NAME, 7)", and, for a version that is wanted but not available, Unavailable with the reason.
+  absl::StatusOr<std::shared_ptr<Servable>> find(const ModelSelector& selector) const;
+  // Newest first: what is wanted, in state END with the reason when it did not load, and what still drains. NotFound
+  // "Could not find any versions of model NAME".
+  absl::StatusOr<std::vector<VersionStatus>> status(const ModelSelector& selector) const;
+  std::vector<std::string> models() const;  // names, sorted
+  // Every wanted model has an available version, there is at least one model, and drain() has not been called.
+  bool ready() const;
+
+  // What `source` wants from now on, instead of what it wanted before. Returns at once; a version that no longer is
+  // wanted goes after those that are wanted instead of it have been loaded, or have failed and left it the only one.
+  void set_wanted(const std::string& source, std::vector<WantedModel> models);
+
+  // Not ready from now on, loads nothing more, and waits for running requests. False when some still ran at the bound.
+  bool drain(std::chrono::milliseconds bound);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lockstep
