@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// An HTTP/1.1 server (RFC 9112) with bounds on everything: sizes, connections and times. Keep-alive, pipelining, HEAD,
+// Expect: 100-continue and chunked requests; TLS 1.2 or later with a certificate. Answers an error of its own as
+// {"error": "…"}.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/status.h"
+#include "serve/http/http_message.h"
+
+namespace lockstep {
+
+struct HttpServerOptions {
+  std::string address = "127.0.0.1";  // numeric, IPv4 or IPv6
+  int port = 0;                       // 0: any free one
+  int threads = 1;
+  int max_connections = 1024;  // beyond, 503 and closed
+  int max_header_bytes = 16 << 10;
+  int64_t max_body_bytes = 64 << 20;
+  std::chrono::milliseconds header_timeout{10000};   // for a request line and headers, from their first byte
+  std::chrono::milliseconds body_timeout{30000};     // for the whole body
+  std::chrono::milliseconds idle_timeout{60000};     // between requests of a connection
+  std::chrono::milliseconds write_timeout{30000};    // for the whole answer
+  std::chrono::milliseconds request_timeout{30000};  // for the handler; then 504
+  std::string tls_certificate, tls_key;              // PEM files; both or none
+  std::string bearer_token;                          // asked of every request but those for open_paths, unless empty
+  // Need no token; one that ends in '/' stands for all below it.
+  std::vector<std::string> open_paths;
+  std::string cors_allow_origin;  // "*" or an origin that browsers may call from; empty: none
+};
+
+struct HttpServerCounts {
+  int64_t connections = 0;  // open now
+  int64_t accepted = 0, turned_away = 0, requests = 0, malformed = 0, timed_out = 0;
+};
+
+// Thread-safe.
+class HttpServer {
+ public:
+  // Listens, and serves on threads of its own. The error names address and port, and who may be the cause.
+  static absl::StatusOr<std::unique_ptr<HttpServer>> start(const HttpServerOptions& options, HttpHandler handler);
+  virtual ~HttpServer() = default;  // as stop(), with no time
+
+  virtual int port() const = 0;
+  virtual HttpServerCounts counts() const = 0;
+  // Takes no new connections or requests, lets those that run be answered within `bound`, then closes all. The handler
+  // is not called any more when this returns.
+  virtual void stop(std::chrono::milliseconds bound) = 0;
+};
+
+}  // namespace lockstep
