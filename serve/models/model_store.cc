@@ -136,7 +136,7 @@ class ModelStore::Impl {
       const auto stored = models_.find(selector.model);
       if (stored != models_.end()) {
         for (const auto& [number, version] : stored->second.versions) {
-          if (matches(selector, version) && version.state != VersionState::kEnd) return not_ready(selector, version);
+          if (version.is_wanted && matches(selector, version)) return not_ready(selector, version);
         }
       }
     }

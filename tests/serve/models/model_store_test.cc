@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/models/model_store.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <fstream>
+#include <future>
+#include <thread>
+
+#include "core/base/file.h"
+#include "tests/serve/model_fixture.h"
+#include "tests/support/tmp_dir.h"
+
+namespace lockstep {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// About 2.4 MB of weights, so that one that is kept shows.
+constexpr char kLargeModel[] = R"(
+image: {height: 28, width: 28}
+classes: 10
+layers:
+  - dense: {units: 750, activation: relu}
+  - dense: {units: 10}
+)";
+
+template <typename Condition>
+bool soon(Condition condition) {
+  for (int i = 0; i < 6000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  return false;
+}
+
+class ModelStoreTest : public testing::Test {
+ protected:
+  std::string version(int number, const std::string& yaml = kTinyModel) {
+    const std::string path = fmt::format("{}/{}", directory_.path(), number);
+    if (!is_directory(path)) write_run(path, yaml);
+    return path;
+  }
+  WantedVersion wanted(int number) { return {number, fmt::format("v{}", number), version(number)}; }
+
+  // The version that answers, 0 for none.
+  static int64_t serving(const ModelStore& store, const ModelSelector& selector = {"m", std::nullopt, ""}) {
+    const auto servable = store.find(selector);
+    return servable.ok() ? (*servable)->id().version : 0;
+  }
+  static std::vector<VersionStatus> statuses(const ModelStore& store) {
+    auto result = store.status({"m", std::nullopt, ""});
+    return result.ok() ? *result : std::vector<VersionStatus>();
+  }
+
+  const TmpDir directory_;
+};
+
+TEST_F(ModelStoreTest, FindsByNumberLabelAndDefault) {
+  ModelStore store({});
+  EXPECT_FALSE(store.ready());
+  store.set_wanted("test", {{"m", {wanted(1), wanted(2), wanted(3)}, 2}});
+  ASSERT_TRUE(soon([&] { return serving(store, {"m", 1, ""}) == 1 && serving(store, {"m", 3, ""}) == 3; }));
+  ASSERT_TRUE(soon([&] { return serving(store, {"m", 2, ""}) == 2; }));
+  EXPECT_EQ(serving(store), 2);
+  EXPECT_EQ(serving(store, {"m", std::nullopt, "v3"}), 3);
+  EXPECT_TRUE(store.ready());
+  EXPECT_THAT(store.models(), ElementsAre("m"));
+  const auto all = statuses(store);
+  ASSERT_EQ(all.size(), 3);
+  EXPECT_EQ(all[0].version, 3);
+  EXPECT_EQ(all[0].state, VersionState::kAvailable);
+  EXPECT_FALSE(all[0].is_default);
+  EXPECT_TRUE(all[1].is_default);
+  EXPECT_EQ(all[1].label, "v2");
+}
+
+TEST_F(ModelStoreTest, SaysWhatIsNotThere) {
+  ModelStore store({});
+  EXPECT_EQ(store.find({"m", std::nullopt, ""}).status(),
+            absl::NotFoundError("Servable not found for request: Latest(m)"));
+  EXPECT_EQ(store.find({"m", 7, ""}).status(), absl::NotFoundError("Servable not found for request: Specific(m, 7)"));
+  EXPECT_EQ(store.status({"m", std::nullopt, ""}).status(),
+            absl::NotFoundError("Could not find any versions of model m"));
+}
+
+TEST_F(ModelStoreTest, TakesOverAndLetsTheOldVersionGo) {
+  ModelStore store({});
+  store.set_wanted("test", {{"m", {wanted(1)}, std::nullopt}});
+  ASSERT_TRUE(soon([&] { return serving(store) == 1; }));
+  store.set_wanted("test", {{"m", {wanted(2)}, std::nullopt}});
+  // There is never a moment without a version.
+  ASSERT_TRUE(soon([&] {
+    EXPECT_NE(serving(store), 0);
+    return serving(store) == 2;
+  }));
+  EXPECT_TRUE(soon([&] { return statuses(store).size() == 1; }));
+  EXPECT_EQ(serving(store, {"m", 1, ""}), 0);
+}
+
+TEST_F(ModelStoreTest, OldVersionAnswersWhatRunsOnIt) {
+  ModelStore store({});
+  store.set_wanted("test", {{"m", {wanted(1)}, std::nullopt}});
+  ASSERT_TRUE(soon([&] { return serving(store) == 1; }));
+  auto old = store.find({"m", std::nullopt, ""}).value();
+  std::promise<void> release;
+  std::atomic<bool> is_answered{false};
+  old->predict({std::vector<float>(12), 1, std::chrono::steady_clock::time_point::max(),
+                [&, released = release.get_future().share()](const absl::StatusOr<PredictAnswer>& answer) {
+                  released.wait();
+                  is_answered = answer.ok();
+                }});
+  old.reset();
+  store.set_wanted("test", {{"m", {wanted(2)}, std::nullopt}});
+  ASSERT_TRUE(soon([&] { return serving(store) == 2; }));
+  ASSERT_TRUE(
+      soon([&] { return statuses(store).size() == 2 && statuses(store)[1].state == VersionState::kUnloading; }));
+  EXPECT_FALSE(is_answered);
+  release.set_value();
+  EXPECT_TRUE(soon([&] { return is_answered.load(); }));
+  EXPECT_TRUE(soon([&] { return statuses(store).size() == 1; }));
+}
+
+TEST_F(ModelStoreTest, BrokenVersionNeverGoesLiveUntilItIsMended) {
+  ModelStore store({});
+  store.set_wanted("test", {{"m", {wanted(1)}, std::nullopt}});
+  ASSERT_TRUE(soon([&] { return serving(store) == 1; }));
+  const std::string broken = directory_.path() + "/2";
+  ASSERT_TRUE(make_directories(broken).ok());
+  ASSERT_TRUE(write_file_atomic(broken + "/saved_model.pb", "no model").ok());
+  store.set_wanted("test", {{"m", {{2, "", broken}}, std::nullopt}});
+  ASSERT_TRUE(soon([&] { return statuses(store).size() == 2 && !statuses(store)[0].status.ok(); }));
+  EXPECT_EQ(statuses(store)[0].state, VersionState::kEnd);
+  EXPECT_EQ(serving(store), 1);
+  EXPECT_TRUE(store.ready());
+  EXPECT_EQ(store.find({"m", 2, ""}).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(store.find({"m", 2, ""}).status().message()), HasSubstr("did not load"));
+  // The files are put right: tried again at once, though the interval is a minute.
+  ASSERT_TRUE(remove_file(broken + "/saved_model.pb").ok());
+  write_run(broken);
+  EXPECT_TRUE(soon([&] { return serving(store) == 2; }));
+}
+
+TEST_F(ModelStoreTest, TriesAgainABoundedNumberOfTimes) {
+  ModelStore store({.servable = {}, .max_load_retries = 2, .load_retry_interval = milliseconds(1)});
+  const std::string path = directory_.path() + "/1";
+  ASSERT_TRUE(make_directories(path).ok());
+  store.set_wanted("test", {{"m", {{1, "", path}}, std::nullopt}});
+  ASSERT_TRUE(soon([&] { return !statuses(store).empty() && !statuses(store)[0].status.ok(); }));
+  std::this_thread::sleep_for(milliseconds(600));
+  EXPECT_FALSE(store.ready());
+  EXPECT_EQ(statuses(store)[0].state, VersionState::kEnd);
+}
+
+TEST_F(ModelStoreTest, ModelThatNobodyWantsGoes) {
+  ModelStore store({});
+  store.set_wanted("a", {{"m", {wanted(1)}, std::nullopt}});
+  store.set_wanted("b", {{"n", {wanted(2)}, std::nullopt}});
+  ASSERT_TRUE(soon([&] { return serving(store) == 1 && serving(store, {"n", std::nullopt, ""}) == 2; }));
+  store.set_wanted("a", {});
+  EXPECT_TRUE(soon([&] { return store.models() == std::vector<std::string>{"n"}; }));
+  EXPECT_EQ(serving(store, {"n", std::nullopt, ""}), 2);
+}
+
+TEST_F(ModelStoreTest, DrainingStoreIsNotReady) {
+  ModelStore store({});
+  store.set_wanted("test", {{"m", {wanted(1)}, std::nullopt}});
+  ASSERT_TRUE(soon([&] { return store.ready(); }));
+  EXPECT_TRUE(store.drain(milliseconds(1000)));
+  EXPECT_FALSE(store.ready());
+  EXPECT_EQ(serving(store), 1);
+}
+
+TEST_F(ModelStoreTest, ChangesUnderLoadLoseNoRequest) {
+  ModelStore store({});
+  store.set_wanted("test", {{"m", {wanted(1)}, std::nullopt}});
+  ASSERT_TRUE(soon([&] { return serving(store) == 1; }));
+  std::atomic<bool> stop{false};
+  std::atomic<int64_t> good{0}, bad{0};
+  std::thread client([&] {
+    while (!stop) {
+      const auto servable = store.find({"m", std::nullopt, ""});
+      std::promise<bool> done;
+      if (!servable.ok()) {
+        ++bad;
+        continue;
+      }
+      (*servable)->predict({std::vector<float>(12), 1, std::chrono::steady_clock::time_point::max(),
+                            [&](const absl::StatusOr<PredictAnswer>& answer) { done.set_value(answer.ok()); }});
+      ++(done.get_future().get() ? good : bad);
+    }
+  });
+  for (int i = 2; i <= 6; ++i) {
+    store.set_wanted("test", {{"m", {wanted(i)}, std::nullopt}});
+    EXPECT_TRUE(soon([&] { return serving(store) == i; }));
+  }
+  stop = true;
+  client.join();
+  EXPECT_GT(good, 0);
+  EXPECT_EQ(bad, 0);
+}
+
+int64_t resident_kb() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  while (status >> word) {
+    if (word == "VmRSS:") {
+      int64_t kb = 0;
+      status >> kb;
+      return kb;
+    }
+  }
+  return 0;
+}
+
+TEST_F(ModelStoreTest, MemoryDoesNotGrowOverAHundredSwaps) {
+  const std::string first = version(1, kLargeModel), second = version(2, kLargeModel);
+  ModelStore store({.servable = {.max_batch_size = 4}});
+  int64_t settled = 0, last = 0;
+  for (int i = 1; i <= 100; ++i) {
+    store.set_wanted("test", {{"m", {{i, "", i % 2 == 0 ? first : second}}, std::nullopt}});
+    ASSERT_TRUE(soon([&] { return serving(store) == i && statuses(store).size() == 1; })) << i;
+    last = resident_kb();
+    if (i == 20) settled = last;
+  }
+  // A version that stayed would be 2,400 KiB, eighty of them 190 MiB.
+  EXPECT_LT(last, settled + 8 * 1024) << "settled at " << settled << " KiB";
+}
+
+}  // namespace
+}  // namespace lockstep
