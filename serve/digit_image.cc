@@ -46,25 +46,34 @@ int backdrop_of(const PngImage& image) {
   return ink > 127 * weight ? 0 : 255;
 }
 
-Bytes to_grey(const PngImage& image) {
+// One number a pixel: its luminance, or one of its channels.
+enum class Tone { kRed = 0, kGreen = 1, kBlue = 2, kLuminance };
+
+Bytes to_grey(const PngImage& image, Tone tone) {
   Bytes grey(image.info.height, image.info.width);
   const int backdrop = image.transparent ? backdrop_of(image) : 255;
   for (size_t i = 0; i < grey.values.size(); ++i) {
     const uint8_t* pixel = &image.rgba[4 * i];
-    grey.values[i] = static_cast<uint8_t>(over(luminance(pixel), pixel[3], backdrop));
+    const int value = tone == Tone::kLuminance ? luminance(pixel) : pixel[static_cast<size_t>(tone)];
+    grey.values[i] = static_cast<uint8_t>(over(value, pixel[3], backdrop));
   }
   return grey;
 }
 
-std::vector<uint8_t> border(const Bytes& grey) {
-  std::vector<uint8_t> pixels;
+struct BorderPixel {
+  int y = 0, x = 0, value = 0;
+};
+
+std::vector<BorderPixel> border(const Bytes& grey) {
+  std::vector<BorderPixel> pixels;
+  const auto add = [&](int y, int x) { pixels.push_back({y, x, grey.at(y, x)}); };
   for (int x = 0; x < grey.width; ++x) {
-    pixels.push_back(grey.at(0, x));
-    pixels.push_back(grey.at(grey.height - 1, x));
+    add(0, x);
+    add(grey.height - 1, x);
   }
   for (int y = 1; y + 1 < grey.height; ++y) {
-    pixels.push_back(grey.at(y, 0));
-    pixels.push_back(grey.at(y, grey.width - 1));
+    add(y, 0);
+    add(y, grey.width - 1);
   }
   return pixels;
 }
@@ -77,40 +86,137 @@ T quantile(std::vector<T> values, double fraction) {
   return *at;
 }
 
-// How a picture tells ink from background: ink = direction * (grey - background), nothing up to `noise`.
+// The grey level of paper: the same everywhere, or growing evenly in some direction, as under a lamp.
+struct Background {
+  double level = 0, by_y = 0, by_x = 0;
+  int at(int y, int x) const { return static_cast<int>(std::lround(level + by_y * y + by_x * x)); }
+  bool is_even() const { return by_y == 0 && by_x == 0; }
+};
+
+// How a picture tells ink from background: what differs from it in one direction by more than `noise`.
 struct Contrast {
-  int background = 0;
+  Background background;
   int direction = 1;  // 1: light on dark
   int noise = 0;
   int strongest = 0;  // ink
-  int ink(uint8_t grey) const {
-    const int ink = direction * (grey - background);
-    return ink > noise ? ink : 0;
+  int ink(const Bytes& grey, int y, int x) const {
+    const int paper = background.at(y, x), difference = direction * (grey.at(y, x) - paper);
+    if (difference <= noise) return 0;
+    // Light multiplies: where less of it falls, the same ink is nearer to its paper.
+    return direction < 0 && !background.is_even() ? std::clamp(255 * difference / std::max(paper, 1), 0, 255)
+                                                  : difference;
   }
+  bool tells() const { return strongest >= kLeastContrast && strongest > noise; }
 };
 
-Contrast measure_contrast(const Bytes& grey) {
-  // Strokes may touch the border here and there. Four times what most of it deviates is far out for any noise.
+// Strokes may touch the border here and there. Four times what most of it deviates is far out for any noise.
+int noise_of(const std::vector<BorderPixel>& frame, const Background& background) {
   constexpr double kMostOfTheBorder = 0.75;
   constexpr int kNoiseFactor = 4;
-  const std::vector<uint8_t> frame = border(grey);
-  const auto [darkest, lightest] = std::minmax_element(grey.values.begin(), grey.values.end());
+  std::vector<int> deviations;
+  for (const BorderPixel& pixel : frame) deviations.push_back(std::abs(pixel.value - background.at(pixel.y, pixel.x)));
+  return kNoiseFactor * quantile(std::move(deviations), kMostOfTheBorder);
+}
+
+// Least squares over the border's pixels, without those that were far from the plane before (strokes): the normal
+// equations about the means, two by two.
+Background fit_plane(const std::vector<BorderPixel>& frame, const Background& before, int reach) {
+  double n = 0, y = 0, x = 0, v = 0, yy = 0, xx = 0, yx = 0, yv = 0, xv = 0;
+  for (const BorderPixel& p : frame) {
+    if (std::abs(p.value - before.at(p.y, p.x)) > reach) continue;
+    n += 1, y += p.y, x += p.x, v += p.value;
+    yy += double{1} * p.y * p.y, xx += double{1} * p.x * p.x, yx += double{1} * p.y * p.x;
+    yv += double{1} * p.y * p.value, xv += double{1} * p.x * p.value;
+  }
+  if (n == 0) return before;
+  yy -= y * y / n, xx -= x * x / n, yx -= y * x / n, yv -= y * v / n, xv -= x * v / n;
+  const double determinant = yy * xx - yx * yx;
+  if (determinant <= 1e-9 * yy * xx) return before;  // all in a line
+  Background plane;
+  plane.by_y = (yv * xx - xv * yx) / determinant;
+  plane.by_x = (xv * yy - yv * yx) / determinant;
+  plane.level = (v - plane.by_y * y - plane.by_x * x) / n;
+  return plane;
+}
+
+Background measure_background(const std::vector<BorderPixel>& frame) {
+  std::vector<int> values;
+  for (const BorderPixel& pixel : frame) values.push_back(pixel.value);
+  const Background even{static_cast<double>(quantile(std::move(values), 0.5)), 0, 0};
+  const int noise = noise_of(frame, even);
+  if (noise == 0) return even;
+  // First of all pixels, then of those near the last plane.
+  constexpr int kRounds = 4;
+  Background plane = fit_plane(frame, even, 255);
+  for (int i = 0; i < kRounds; ++i) plane = fit_plane(frame, plane, std::max(2, noise_of(frame, plane) / 2));
+  return noise_of(frame, plane) < noise ? plane : even;
+}
+
+Contrast measure_contrast(const Bytes& grey) {
+  const std::vector<BorderPixel> frame = border(grey);
   Contrast contrast;
-  contrast.background = quantile(frame, 0.5);
-  const int below = contrast.background - *darkest, above = *lightest - contrast.background;
+  contrast.background = measure_background(frame);
+  // Rounding alone puts a picture of a slope a level off here and there.
+  constexpr int kNoiseOfASlope = 4;
+  contrast.noise = std::max(noise_of(frame, contrast.background), contrast.background.is_even() ? 0 : kNoiseOfASlope);
+  int below = 0, above = 0;
+  for (int y = 0; y < grey.height; ++y) {
+    for (int x = 0; x < grey.width; ++x) {
+      const int difference = grey.at(y, x) - contrast.background.at(y, x);
+      below = std::max(below, -difference);
+      above = std::max(above, difference);
+    }
+  }
   contrast.direction = below > above ? -1 : 1;
   contrast.strongest = std::max(below, above);
-  std::vector<int> deviations;
-  for (const uint8_t pixel : frame) deviations.push_back(std::abs(pixel - contrast.background));
-  contrast.noise = kNoiseFactor * quantile(std::move(deviations), kMostOfTheBorder);
   return contrast;
 }
 
-Box find_ink(const Bytes& grey, const Contrast& contrast) {
+struct Reading {
+  Bytes grey;
+  Contrast contrast;
+};
+
+Reading read_tone(const PngImage& image, Tone tone) {
+  Bytes grey = to_grey(image, tone);
+  const Contrast contrast = measure_contrast(grey);
+  return {std::move(grey), contrast};
+}
+
+// By luminance, or, when the ink is as light as the paper, by the channel in which they differ most.
+Reading read_picture(const PngImage& image) {
+  Reading best = read_tone(image, Tone::kLuminance);
+  if (best.contrast.tells()) return best;
+  for (const Tone tone : {Tone::kRed, Tone::kGreen, Tone::kBlue}) {
+    Reading reading = read_tone(image, tone);
+    const auto margin = [](const Reading& r) { return r.contrast.strongest - r.contrast.noise; };
+    if (reading.contrast.tells() && (!best.contrast.tells() || margin(reading) > margin(best)))
+      best = std::move(reading);
+  }
+  return best;
+}
+
+absl::Status nothing_stands_out(const Reading& reading, const std::string& name) {
+  constexpr std::string_view kExpected =
+      "expected one digit, dark on light or light on dark, with background at the border";
+  const Contrast& contrast = reading.contrast;
+  if (contrast.strongest >= kLeastContrast) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: nothing stands out from the border, which is not plain (it varies by {} grey levels, the "
+                    "picture by {}): {}; crop the picture to plain paper round the digit",
+                    name, contrast.noise, contrast.strongest, kExpected));
+  }
+  return absl::InvalidArgumentError(
+      fmt::format("{}: blank: nothing stands out from the background (grey level {}, differences of at most {}): {}",
+                  name, contrast.background.at(0, 0), contrast.strongest, kExpected));
+}
+
+Box find_ink(const Reading& reading) {
+  const Bytes& grey = reading.grey;
   int top = grey.height, bottom = -1, left = grey.width, right = -1;
   for (int y = 0; y < grey.height; ++y) {
     for (int x = 0; x < grey.width; ++x) {
-      if (contrast.ink(grey.at(y, x)) == 0) continue;
+      if (reading.contrast.ink(grey, y, x) == 0) continue;
       top = std::min(top, y);
       bottom = y;
       left = std::min(left, x);
@@ -213,24 +319,19 @@ std::string describe(const PngImage& image) {
 }
 
 absl::StatusOr<PreparedImage> prepare_digit(const PngImage& image, const ImageShape& input, const std::string& name) {
-  const Bytes grey = to_grey(image);
-  const Contrast contrast = measure_contrast(grey);
-  if (contrast.strongest < kLeastContrast || contrast.strongest <= contrast.noise) {
-    return absl::InvalidArgumentError(
-        fmt::format("{}: blank: nothing stands out from the background (grey level {}, differences of at most {}): "
-                    "expected one digit, dark on light or light on dark, with background at the border",
-                    name, contrast.background, contrast.strongest));
-  }
-  const Box box = find_ink(grey, contrast);
+  const Reading reading = read_picture(image);
+  if (!reading.contrast.tells()) return nothing_stands_out(reading, name);
+  const Box box = find_ink(reading);
   const double side = std::round(std::min(input.height, input.width) * 20.0 / 28);
   const double scale = std::max(1.0, side) / std::max(box.height, box.width);
   const int height = std::max(1, static_cast<int>(std::lround(box.height * scale)));
   const int width = std::max(1, static_cast<int>(std::lround(box.width * scale)));
-  const Floats digit = resize(box, height, width, [&](int y, int x) { return contrast.ink(grey.at(y, x)); });
-  return PreparedImage{
-      centre(digit, input),
-      fmt::format("{}, {}, digit of {}x{} scaled to {}x{} and centred", describe(image),
-                  contrast.direction < 0 ? "dark on light" : "light on dark", box.width, box.height, width, height)};
+  const Floats digit =
+      resize(box, height, width, [&](int y, int x) { return reading.contrast.ink(reading.grey, y, x); });
+  return PreparedImage{centre(digit, input),
+                       fmt::format("{}, {}, digit of {}x{} scaled to {}x{} and centred", describe(image),
+                                   reading.contrast.direction < 0 ? "dark on light" : "light on dark", box.width,
+                                   box.height, width, height)};
 }
 
 PreparedImage prepare_colours(const PngImage& image, const ImageShape& input) {

@@ -22,9 +22,10 @@ struct PreparedImage {
   std::string how;              // "280x280 RGB, dark on light, digit of 96x180 scaled to 11x20 and centred"
 };
 
-// Whether the ink is dark or light is decided by the border of the picture, which is taken for background; transparent
-// parts are background too. InvalidArgument when nothing stands out from it ("blank"), or for an input that is neither
-// grey nor RGB. `name` is for messages.
+// Whether the ink is dark or light is decided by the border of the picture, which is taken for background: of one grey
+// level, or growing evenly lighter in some direction; transparent parts are background too. Ink that is as light as the
+// background is told by its colour. InvalidArgument when nothing stands out ("blank"), when the border itself is not
+// plain, or for an input that is neither grey nor RGB. `name` is for messages.
 absl::StatusOr<PreparedImage> prepare_image(const PngImage& image, const ImageShape& input, const std::string& name);
 
 }  // namespace lockstep

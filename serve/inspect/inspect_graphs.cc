@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <optional>
@@ -131,10 +132,36 @@ void describe_meta_graph(const proto::MetaGraphDef& graph, InspectReport& report
   add_constants(graph.graph_def(), report);
 }
 
-void add_variables(const std::string& directory, InspectReport& report) {
+// The first node whose values lie in the files of the variables, "" when there is none: then the weights are constants.
+std::string first_variable(const proto::SavedModel& model) {
+  constexpr std::array<std::string_view, 4> kOps{"VarHandleOp", "VariableV2", "Variable", "RestoreV2"};
+  const auto search = [&](const auto& nodes) -> std::string {
+    for (const auto& node : nodes) {
+      if (std::find(kOps.begin(), kOps.end(), node.op()) != kOps.end()) return node.name();
+    }
+    return "";
+  };
+  for (const auto& graph : model.meta_graphs()) {
+    if (std::string name = search(graph.graph_def().node()); !name.empty()) return name;
+    for (const auto& function : graph.graph_def().library().function()) {
+      if (std::string name = search(function.node_def()); !name.empty()) return name;
+    }
+  }
+  return "";
+}
+
+void add_variables(const proto::SavedModel& model, const std::string& directory, InspectReport& report) {
   const std::string prefix = join_path(join_path(directory, "variables"), "variables");
   if (!file_exists(prefix + ".index")) {
-    report.add_fact("variables", "none: the weights are constants");
+    const std::string variable = first_variable(model);
+    if (variable.empty()) {
+      report.add_fact("variables", "none: the weights are constants");
+      return;
+    }
+    report.add_fact("variables", "missing");
+    report.damage.push_back(fmt::format(
+        "{}.index: missing, though the graph has variables (node `{}`, for one): the copy of the model is not whole",
+        prefix, variable));
     return;
   }
   InspectReport bundle;
@@ -229,7 +256,7 @@ void inspect_saved_model(const std::string& pb_path, InspectReport& report) {
     describe_meta_graph(graph, report);
   }
   report.summary = fmt::format("{} nodes", nodes);
-  add_variables(directory_name(pb_path), report);
+  add_variables(model, directory_name(pb_path), report);
 }
 
 void inspect_onnx(InspectReport& report) {

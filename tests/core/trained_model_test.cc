@@ -156,5 +156,46 @@ TEST_F(TrainedModelTest, WritesARunDirectoryThatItReads) {
   EXPECT_TRUE(absl::IsAlreadyExists(write_run_directory(*model, dir_.path())));
 }
 
+TEST_F(TrainedModelTest, FailedWriteLeavesNothingInTheWayOfTheNext) {
+  const auto model = load_trained_model(dir_.path());
+  ASSERT_TRUE(model.ok()) << model.status();
+  for (const size_t space : {0, 50, 150, 400, 900}) {
+    const std::string fresh = dir_.file(fmt::format("fresh{}", space)), used = dir_.file(fmt::format("used{}", space));
+    ASSERT_TRUE(make_directories(used).ok());
+    ASSERT_TRUE(write_file_atomic(join_path(used, "notes.txt"), "mine").ok());
+    for (const std::string& directory : {fresh, used}) {
+      NoSpaceAfter full(space);
+      const ScopedFileHooks hooks(&full);
+      const absl::Status status = write_run_directory(*model, directory);
+      EXPECT_THAT(std::string(status.message()), HasSubstr("No space left")) << space << " " << status;
+    }
+    EXPECT_FALSE(is_directory(fresh));
+    EXPECT_THAT(list_directory(used).value(), ElementsAre("notes.txt"));
+    for (const std::string& directory : {fresh, used}) {
+      ASSERT_TRUE(write_run_directory(*model, directory).ok()) << space;
+      expect_weights(load_trained_model(directory), 10);
+    }
+  }
+}
+
+TEST_F(TrainedModelTest, KilledWriteIsDoneAgain) {
+  const auto model = load_trained_model(dir_.path());
+  ASSERT_TRUE(model.ok()) << model.status();
+  bool is_killed = true;
+  for (int at = 0; is_killed; ++at) {
+    ASSERT_LT(at, 100);
+    const std::string directory = dir_.file(fmt::format("killed{}", at));
+    {
+      CrashAt crash(at);
+      const ScopedFileHooks hooks(&crash);
+      is_killed = !write_run_directory(*model, directory).ok();
+    }
+    const absl::Status again = write_run_directory(*model, directory);
+    // Killed behind its commit point, it is a run already.
+    EXPECT_TRUE(again.ok() || absl::IsAlreadyExists(again)) << at << ": " << again;
+    expect_weights(load_trained_model(directory), 10);
+  }
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -97,6 +97,61 @@ TEST(DigitImage, PlaceSizeAndColourOfTheDrawingDoNotMatter) {
   }
 }
 
+// Of the best of nine places: where the centre of mass lies between two pixels, a trifle decides.
+double difference_but_for_a_pixel(const Pixels& a, const Pixels& b) {
+  double least = 255;
+  for (int dy = -1; dy <= 1; ++dy) {
+    for (int dx = -1; dx <= 1; ++dx) {
+      Pixels moved(a.size());
+      for (int y = 0; y < kSide; ++y) {
+        for (int x = 0; x < kSide; ++x) {
+          const bool inside = y + dy >= 0 && y + dy < kSide && x + dx >= 0 && x + dx < kSide;
+          moved[static_cast<size_t>(y * kSide + x)] = inside ? a[static_cast<size_t>((y + dy) * kSide + x + dx)] : 0;
+        }
+      }
+      least = std::min(least, mean_difference(moved, b));
+    }
+  }
+  return least;
+}
+
+// Paper that grows lighter across the picture, as under a lamp at its side, by `change` grey levels.
+PngImage lit_paper(const Pixels& digit, double by_y, double by_x) {
+  constexpr int kZoom = 5, kHeight = 200, kWidth = 240, kTop = 30, kLeft = 50, kInk = 30, kDarkest = 150;
+  return picture(kHeight, kWidth, [&](int y, int x) {
+    const double paper = kDarkest + by_y * y / kHeight + by_x * x / kWidth;
+    const int row = (y - kTop) / kZoom, column = (x - kLeft) / kZoom;
+    const bool inside = y >= kTop && x >= kLeft && row < kSide && column < kSide;
+    const double ink = inside ? digit[static_cast<size_t>(row * kSide + column)] / 255.0 : 0;
+    const int grey = static_cast<int>(std::lround(paper + (kInk - paper) * ink));
+    return std::array<int, 4>{grey, grey, grey, 255};
+  });
+}
+
+TEST(DigitImage, UnevenLightDoesNotMatter) {
+  for (const Pixels& digit : mnist_images(20)) {
+    for (const auto& [by_y, by_x] : {std::pair(0.0, 90.0), {90.0, 0.0}, {45.0, 45.0}}) {
+      EXPECT_LT(difference_but_for_a_pixel(prepared(lit_paper(digit, by_y, by_x)), digit), 10) << by_y << " " << by_x;
+    }
+  }
+}
+
+TEST(DigitImage, ColourTellsInkOfTheSameLuminance) {
+  const auto red_on_green = [](int ink) { return std::array<int, 4>{ink * 200 / 255, 102 - ink * 102 / 255, 0, 255}; };
+  const auto blue_on_red = [](int ink) { return std::array<int, 4>{76 - ink * 76 / 255, 0, ink * 200 / 255, 255}; };
+  for (const Pixels& digit : mnist_images(20)) {
+    EXPECT_LT(mean_difference(prepared(drawing(digit, 4, 150, 150, 17, 19, red_on_green)), digit), 8);
+    EXPECT_LT(mean_difference(prepared(drawing(digit, 4, 150, 150, 17, 19, blue_on_red)), digit), 8);
+  }
+}
+
+TEST(DigitImage, BorderThatIsNotPlainIsNamed) {
+  const auto squares = [](int y, int x) { return light_on_dark((y / 8 + x / 8) % 2 == 0 ? 255 : 0); };
+  const auto status = prepare_image(picture(100, 100, squares), kMnist, "p.png").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("p.png"), HasSubstr("border, which is not plain")));
+}
+
 TEST(DigitImage, SmallDrawingsGrow) {
   const PngImage tiny = picture(7, 7, [](int y, int x) { return light_on_dark(x == 3 && y >= 1 && y <= 5 ? 255 : 0); });
   const Pixels pixels = prepared(tiny);

@@ -229,6 +229,7 @@ TEST_F(Inspect, SavedModelWithVariablesAndWithout) {
                 ElementsAre(ElementsAre("Const", 1), ElementsAre("Placeholder", 1), ElementsAre("Relu", 2)));
     EXPECT_THAT(table(report, "constants").rows, ElementsAre(ElementsAre("w", "float32", "(2)", 0.5, 1.5, 1.0, 0)));
   }
+  EXPECT_EQ(fact(inspected(dir_.file("export")), "variables"), "none: the weights are constants");
   for (const std::string suffix : {".index", ".data-00000-of-00001"}) {
     std::filesystem::copy_file(bundle() + suffix, dir_.file("export/variables/variables" + suffix));
   }
@@ -236,6 +237,26 @@ TEST_F(Inspect, SavedModelWithVariablesAndWithout) {
   EXPECT_EQ(report.summary, "4 nodes, 2 tensors, step 42");
   EXPECT_EQ(report.checksums, 3);
   EXPECT_THAT(table(report, "tensors").rows, SizeIs(2));
+}
+
+// As a copy leaves it that was made of the .pb file alone.
+TEST_F(Inspect, SavedModelWhoseVariablesAreMissing) {
+  std::filesystem::create_directories(dir_.file("export"));
+  proto::SavedModel model;
+  ASSERT_TRUE(model.ParseFromString(saved_model_bytes()));
+  for (const std::string op : {"VarHandleOp", "VariableV2", "Variable"}) {
+    for (const bool in_function : {false, true}) {
+      proto::SavedModel damaged = model;
+      auto& graph = *damaged.mutable_meta_graphs(0)->mutable_graph_def();
+      auto& node = in_function ? *graph.mutable_library()->add_function()->add_node_def() : *graph.add_node();
+      node.set_op(op);
+      node.set_name("dense/kernel");
+      file("export/saved_model.pb", damaged.SerializeAsString());
+      EXPECT_THAT(inspected(dir_.file("export")).damage,
+                  ElementsAre(AllOf(HasSubstr(dir_.file("export/variables/variables.index") + ": missing"),
+                                    HasSubstr("`dense/kernel`"))));
+    }
+  }
 }
 
 std::string onnx_bytes() {

@@ -248,16 +248,28 @@ absl::StatusOr<ParamTensor> OnnxGraph::param_at(const std::string& use, int dept
   return param;
 }
 
-std::optional<double> OnnxGraph::scalar(const std::string& use) {
+const onnx::TensorProto* OnnxGraph::constant_behind(const std::string& use) {
   const auto tensor = skip_copies(use);
-  if (!tensor.ok()) return std::nullopt;
+  if (!tensor.ok()) return nullptr;
   const auto node = producer(*tensor);
   const onnx::TensorProto* value = node.ok() ? constant(*tensor, *node) : nullptr;
-  if (value == nullptr) return std::nullopt;
+  return value == nullptr || is_external(*value) ? nullptr : value;
+}
+
+std::optional<double> OnnxGraph::scalar(const std::string& tensor) {
+  const onnx::TensorProto* value = constant_behind(tensor);
   std::vector<float> number;
-  const bool good = value->data_type() == onnx::TensorProto::FLOAT && !is_external(*value) &&
+  const bool good = value != nullptr && value->data_type() == onnx::TensorProto::FLOAT &&
                     take_elements(*value, value->float_data(), 1, &number);
   return good ? std::optional<double>(number[0]) : std::nullopt;
+}
+
+std::optional<bool> OnnxGraph::flag(const std::string& tensor) {
+  const onnx::TensorProto* value = constant_behind(tensor);
+  std::vector<uint8_t> number;
+  const bool good = value != nullptr && value->data_type() == onnx::TensorProto::BOOL &&
+                    take_elements(*value, value->int32_data(), 1, &number);
+  return good ? std::optional<bool>(number[0] != 0) : std::nullopt;
 }
 
 // --- Shapes ---

@@ -57,6 +57,7 @@ class OnnxGraph {
   absl::StatusOr<ParamTensor> param(const std::string& tensor);
   // The one number in a constant; nothing for anything else.
   std::optional<double> scalar(const std::string& tensor);
+  std::optional<bool> flag(const std::string& tensor);
 
   // The sizes of a tensor of the walk, batch first, where they are known by now.
   using SizesOf = std::function<std::optional<std::vector<int64_t>>(const std::string&)>;
@@ -66,6 +67,8 @@ class OnnxGraph {
  private:
   absl::Status step(const std::string& tensor);
   const onnx::TensorProto* constant(const std::string& tensor, const onnx::NodeProto* node) const;
+  // nullptr unless copies of a constant within the file lead to `tensor`.
+  const onnx::TensorProto* constant_behind(const std::string& tensor);
   absl::StatusOr<ParamTensor> param_at(const std::string& tensor, int depth);
   absl::StatusOr<std::vector<int64_t>> axes(const onnx::NodeProto& node, const SizesOf& sizes_of);
   absl::StatusOr<std::vector<int64_t>> integers_at(const std::string& tensor, const SizesOf& sizes_of, int depth);

@@ -284,6 +284,12 @@ class OnnxImporter {
 
   // An attribute until opset 11, then an input; half of the numbers where neither says so.
   absl::Status dropout(const onnx::NodeProto& node) {
+    // An inference pass of ours drops nothing, so neither may the file's.
+    if (node.input_size() > 2 && !node.input(2).empty() && graph_.flag(node.input(2)) != false) {
+      return graph_.unsupported(node, fmt::format("its training_mode `{}` is not the constant false: it drops while it "
+                                                  "predicts; export the model for inference",
+                                                  node.input(2)));
+    }
     std::optional<double> rate = float_attr(node, "ratio", 0.5f);
     if (node.input_size() > 1 && !node.input(1).empty()) rate = graph_.scalar(node.input(1));
     // As its author wrote it: 0.4, not the double nearest to the float nearest to it.

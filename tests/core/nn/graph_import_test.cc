@@ -328,6 +328,42 @@ TEST_F(NnGraphImport, OperatorOutsideTheFamilyIsNamedWithItsNode) {
   expect_unsupported({"node `relu` (Elu)", "this operator is not supported. Supported: Conv2D, BiasAdd"});
 }
 
+// Its classes would be others than those of the dense layer.
+TEST_F(NnGraphImport, RearrangedOutputsAreNamed) {
+  graph_.ints("column", {-1, 3, 1});
+  graph_.node("folded", "Reshape", {"logits", "column"});
+  graph_.rewire("softmax", 0, "folded");
+  expect_error(absl::StatusCode::kUnimplemented, {"`folded` (Reshape)", "(3, 1)", "one number a class"});
+  graph_.ints("row", {-1, 3});
+  graph_.node("unfolded", "Reshape", {"folded", "row"});
+  graph_.rewire("softmax", 0, "unfolded");
+  expect_same_network();
+}
+
+TEST_F(NnGraphImport, TransposedOutputsAreNamed) {
+  graph_.ints("order", {1, 0});
+  graph_.node("turned", "Transpose", {"logits", "order"});
+  graph_.rewire("softmax", 0, "turned");
+  expect_error(absl::StatusCode::kUnimplemented, {"`turned` (Transpose)"});
+}
+
+TEST_F(NnGraphImport, ChosenOutputsAreNamed) {
+  for (const std::string op : {"StridedSlice", "GatherV2", "ReverseV2", "ConcatV2", "Mul"}) {
+    graph_ = Graph();
+    graph_.ints("which", {0, 1});
+    graph_.node("chosen", op, {"logits", "which", "which", "which"});
+    graph_.rewire("softmax", 0, "chosen");
+    expect_error(absl::StatusCode::kUnimplemented, {"`chosen` (" + op + ")"});
+  }
+}
+
+TEST_F(NnGraphImport, OnlyClassesBecomeIntegers) {
+  graph_.node("whole", "Cast", {"softmax"});
+  graph_.attr("whole", "DstT").set_type(proto::DT_INT64);
+  (*(*graph_.meta().mutable_signature_def())["serving_default"].mutable_outputs())["probabilities"].set_name("whole:0");
+  expect_error(absl::StatusCode::kUnimplemented, {"`whole` (Cast)"});
+}
+
 TEST_F(NnGraphImport, ScaleOfTheInputIsNamed) {
   graph_.constant("scale", {}, 1 / 255.0f);
   graph_.node("scaled", "Mul", {"x", "scale"});

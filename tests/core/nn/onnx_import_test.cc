@@ -242,6 +242,25 @@ TEST_F(NnOnnxImport, DropoutTellsItsRate) {
   EXPECT_EQ(rate(), 0.3);
 }
 
+TEST_F(NnOnnxImport, DropoutOfTrainingIsNamed) {
+  graph_.node("Dropout", {"flat", "", "training"}, "dropped");
+  graph_.at("logits").set_input(0, "dropped");
+  onnx::TensorProto& training = graph_.tensor("training");
+  training.set_data_type(onnx::TensorProto::BOOL);
+  training.add_int32_data(0);
+  EXPECT_TRUE(graph_.import().ok()) << graph_.import().status();
+  training.set_int32_data(0, 1);
+  expect_unsupported({"node `dropped` (Dropout)", "training_mode `training`"});
+  training.clear_int32_data();
+  training.set_raw_data(std::string(1, '\1'));
+  expect_unsupported({"node `dropped` (Dropout)", "training_mode"});
+  training.set_raw_data(std::string(1, '\0'));
+  EXPECT_TRUE(graph_.import().ok()) << graph_.import().status();
+  // Neither known nor false: who feeds it may drop.
+  training.set_data_type(onnx::TensorProto::FLOAT);
+  expect_unsupported({"node `dropped` (Dropout)", "training_mode"});
+}
+
 TEST_F(NnOnnxImport, AttributesThatChangeTheMeaningAreNamed) {
   graph_.attr("conv", "group").set_i(2);
   expect_unsupported({"node `conv` (Conv)", "a grouped convolution"});
