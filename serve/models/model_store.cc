@@ -131,13 +131,13 @@ class ModelStore::Impl {
     const auto model = served->find(selector.model);
     if (model != served->end()) {
       if (auto servable = pick(model->second, selector)) return servable;
-      // Wanted, but not there: why.
-      const std::lock_guard lock(mutex_);
-      const auto stored = models_.find(selector.model);
-      if (stored != models_.end()) {
-        for (const auto& [number, version] : stored->second.versions) {
-          if (version.is_wanted && matches(selector, version)) return not_ready(selector, version);
-        }
+    }
+    // Wanted, but not there: why.
+    const std::lock_guard lock(mutex_);
+    const auto stored = models_.find(selector.model);
+    if (stored != models_.end()) {
+      for (const auto& [number, version] : stored->second.versions) {
+        if (version.is_wanted && matches(selector, version)) return not_ready(selector, version);
       }
     }
     return absl::NotFoundError(fmt::format("Servable not found for request: {}", describe(selector)));

@@ -90,6 +90,33 @@ def instances():
     save("instances", "png", json.dumps({"b64": tf.io.encode_base64(image).numpy().decode()}))
 
 
+def rest():
+    """First character: which parser; 4: a whole request, with method and path, Content-Type and body on a line each."""
+    flat = json.dumps([0, 0.5, 1, 1e-3] * 3)
+    nested = json.dumps([[[0.25], [1], [0]]] * 4)
+    pixels = '{"b64": "AAECAwQFBgcICQoL"}'
+    image = tf.io.encode_png(np.pad(np.full((4, 4, 1), 200, np.uint8), ((2, 2), (2, 2), (0, 0)))).numpy()
+    save("rest", "rows", f'0{{"instances": [{flat}, {{"inputs": {nested}}}, {pixels}]}}')
+    save("rest", "columns", f'0{{"signature_name": "prediction", "inputs": {{"inputs": [{flat}]}}}}')
+    save("rest", "column_of_bytes", f'0{{"inputs": {pixels}}}')
+    picture = tf.io.encode_base64(image, pad=True).numpy().decode().replace("-", "+").replace("_", "/")
+    save("rest", "picture", '0{"instances": [{"b64": "%s"}]}' % picture)
+    save("rest", "examples", f'1{{"examples": [{{"inputs": {flat}}}]}}')
+    save("rest", "pixels", b"2" + bytes(range(24)))
+    save("rest", "png", b"3" + image)
+    for name, line, kind, body in (
+            ("predict", "POST /v1/models/m:predict", "", f'{{"instances": [{flat}]}}'),
+            ("column", "POST /v1/models/m/versions/1:predict", "application/json", f'{{"inputs": [{flat}]}}'),
+            ("label", "POST /v1/models/m/labels/v1:classify", "", f'{{"examples": [{{"inputs": {flat}}}]}}'),
+            ("octets", "POST /v1/models/m:predict", "application/octet-stream", "0123456789ab"),
+            ("cloud", "POST /v1/projects/p/models/m/versions/v1:predict", "", f'{{"instances": [{pixels}]}}'),
+            ("regress", "POST /v1/models/m:regress", "", "{}"), ("list", "GET /v1/models", "", ""),
+            ("status", "GET /v1/models/m", "", ""), ("metadata", "GET /v1/models/m/metadata", "", ""),
+            ("ready", "GET /readyz", "", ""), ("metrics", "GET /monitoring/prometheus/metrics", "", ""),
+            ("nothing", "PUT /v1/models/n", "text/html; charset=utf-8", "")):
+        save("rest", "http_" + name, f"4{line}\n{kind}\n{body}")
+
+
 def tensor_bundle():
     """First byte even: an index, of 64 zeros of data; odd: data of byte / 2 strings."""
     tensors = {"conv2d/kernel": tf.zeros([2, 2, 1, 2]), "conv2d/bias": tf.zeros([2]),
@@ -259,7 +286,16 @@ def onnx_models():
 
 
 def dictionaries():
-    """Names that the graph readers look for."""
+    """Names that the readers look for."""
+    with open(os.path.join(HERE, "corpus", "rest.dict"), "w") as file:
+        file.write("# SPDX-License-Identifier: Apache-2.0\n# Words of requests, for libFuzzer.\n")
+        for word in ("GET ", "POST ", "HEAD ", "/v1/models", "/v1/projects/p", "/m", "/versions/1", "/labels/v1",
+                     "/metadata", ":predict", ":classify", ":regress", "/healthz", "/readyz",
+                     "/monitoring/prometheus/metrics", "application/octet-stream", "image/png", "serving_default",
+                     "prediction", "AAECAwQFBgcICQoL"):
+            file.write(f'"{word}"\n')
+        for word in ("instances", "inputs", "examples", "b64", "signature_name"):
+            file.write(f'"\\"{word}\\":"\n')
     tensorflow = """Add AddV2 ArgMax BiasAdd Cast ConcatV2 Const Conv2D Dropout EnsureShape ExpandDims Gather GatherV2
         Identity IdentityN If LogSoftmax MatMul MaxPool Merge Mul NoOp Pack PartitionedCall Placeholder
         PlaceholderWithDefault Prod ReadVariableOp Relu Reshape RestoreV2 Shape Slice Softmax
@@ -280,5 +316,5 @@ def dictionaries():
 
 
 if __name__ == "__main__":
-    for make in (idx, records, png, instances, tensor_bundle, yaml, saved_model, onnx_models, dictionaries):
+    for make in (idx, records, png, instances, rest, tensor_bundle, yaml, saved_model, onnx_models, dictionaries):
         make()

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the server counts, in the text format of Prometheus; names are TensorFlow Serving's where it has them
+// (":tensorflow:serving:request_count"), "lockstep_serving_…" otherwise. Thread-safe; a call takes a fraction of a
+// microsecond.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "core/base/status.h"
+
+namespace lockstep {
+
+// Counts of values by size. Not thread-safe.
+class Histogram {
+ public:
+  // Bucket i is for values up to scale * growth^i, the last of them for all above.
+  Histogram(double scale, double growth, int buckets);
+  void add(double value);
+  int64_t count() const { return count_; }
+  double sum() const { return sum_; }
+  // Appends the lines `name_bucket{labels,le="…"} n` and those of sum and count.
+  void append(std::string& out, std::string_view name, std::string_view labels) const;
+
+ private:
+  std::vector<double> limits_;
+  std::vector<int64_t> counts_;  // one more than limits
+  int64_t count_ = 0;
+  double sum_ = 0;
+};
+
+// A request from its first byte that was read to its answer, whether good or not.
+struct RequestRecord {
+  // Empty unless such a model is served: names that clients make up must not become series.
+  std::string_view model;
+  absl::StatusCode code = absl::StatusCode::kOk;
+  std::string_view api;         // "predict", "classify", "GetModelStatus", …
+  std::string_view entrypoint;  // "REST", "CLOUD_ML", "GRPC"
+  int64_t latency_us = 0;
+};
+
+// Where the time of a prediction that succeeded went.
+struct PredictionRecord {
+  std::string_view model, api;
+  int64_t examples = 0;        // of this request
+  int64_t batch_examples = 0;  // of the pass that answered it
+  double parse_us = 0, queue_us = 0, run_us = 0, answer_us = 0;
+};
+
+class Metrics {
+ public:
+  void count_request(const RequestRecord& request);
+  void observe(const PredictionRecord& prediction);
+  // `lines` of others (connections, versions) are appended to every page; called while the page is made, by any thread.
+  void add_source(std::function<std::string()> lines);
+  // The whole page, with the process's memory, processor time and open files.
+  std::string prometheus() const;
+
+ private:
+  using Names = std::tuple<std::string, std::string, std::string>;
+  template <typename Value>
+  using Series = std::map<Names, Value, std::less<>>;  // by the values of its labels, in the order they are printed in
+
+  struct Model {
+    int64_t examples_total = 0;
+    Histogram examples, batch_examples, parse_us, queue_us, run_us, answer_us;
+    Model();
+  };
+
+  Model& model(std::string_view name);
+  std::string_view counted(std::string_view name) const;
+  void append_requests(std::string& out) const;
+  void append_models(std::string& out) const;
+
+  mutable std::mutex mutex_;      // guards what follows
+  Series<int64_t> requests_;      // model, status
+  Series<Histogram> latency_us_;  // model, API, entrypoint
+  Series<Histogram> runtime_us_;  // model, API
+  std::map<std::string, Model, std::less<>> models_;
+  std::vector<std::function<std::string()>> sources_;
+};
+
+// `name="value"`, the value escaped as Prometheus wants it.
+std::string metric_label(std::string_view name, std::string_view value);
+
+}  // namespace lockstep

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests that run a network: from body to answer.
+#pragma once
+
+#include "serve/http/http_message.h"
+#include "serve/models/model_store.h"
+#include "serve/rest/api_path.h"
+#include "serve/rest/metrics.h"
+#include "serve/rest/router.h"
+
+namespace lockstep {
+
+// Answers kPredict, kClassify, kRegress and kCloudPredict, at once or when the network has run, and counts the request.
+// Store and metrics are borrowed until then.
+void answer_prediction(ModelStore& store, Metrics& metrics, const RestOptions& options, const ApiPath& path,
+                       HttpRequest request, HttpRespond respond);
+
+// NotFound with the names of the models that there are.
+absl::Status with_models(const absl::Status& status, const ModelStore& store);
+
+}  // namespace lockstep
