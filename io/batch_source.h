@@ -19,6 +19,14 @@ struct ImageShape {
   bool operator==(const ImageShape&) const = default;
 };
 
+// What a set holds, in eight bytes: equal for equal examples in equal order, whatever files and formats they come from.
+// Tells other data by chance, not by malice: a CRC is no signature.
+struct DatasetFingerprint {
+  uint32_t images_crc32c = 0;  // of all images, one after the other
+  uint32_t labels_crc32c = 0;  // of all labels, each as little-endian int32
+  bool operator==(const DatasetFingerprint&) const = default;
+};
+
 // Random access to a finite, immutable set of examples. Thread-safe.
 class Dataset {
  public:
@@ -27,6 +35,8 @@ class Dataset {
   virtual ImageShape shape() const = 0;
   // Highest label plus one, found while the data was checked.
   virtual int label_count() const = 0;
+  // Likewise.
+  virtual DatasetFingerprint fingerprint() const = 0;
   // "resident" or "streamed", and from what: for the log.
   virtual std::string describe() const = 0;
   // Copies the examples with these indices, in this order. images: (indices.size(), H, W, C), labels: (indices.size()).

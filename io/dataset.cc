@@ -10,6 +10,7 @@
 
 #include "core/base/check.h"
 #include "core/base/file.h"
+#include "io/crc32c.h"
 #include "io/dataset_files.h"
 #include "io/example.h"
 #include "io/idx_reader.h"
@@ -24,8 +25,14 @@ struct DatasetFacts {
   int64_t size = 0;
   ImageShape shape;
   int label_count = 0;
+  DatasetFingerprint fingerprint = {};
   std::string source;
 };
+
+template <typename T>
+void extend_crc(uint32_t* crc, std::span<const T> values) {
+  *crc = crc32c_extend(*crc, {reinterpret_cast<const char*>(values.data()), values.size_bytes()});
+}
 
 std::string shape_text(const ImageShape& shape) {
   return fmt::format("{}x{}x{}", shape.height, shape.width, shape.depth);
@@ -37,6 +44,7 @@ class DatasetBase : public Dataset {
   int64_t size() const override { return facts_.size; }
   ImageShape shape() const override { return facts_.shape; }
   int label_count() const override { return facts_.label_count; }
+  DatasetFingerprint fingerprint() const override { return facts_.fingerprint; }
 
   absl::Status read(std::span<const int64_t> indices, uint8_t* images, int32_t* labels) const override {
     for (const int64_t index : indices) {
@@ -173,14 +181,17 @@ class ExampleCollector {
     LOCKSTEP_RETURN_IF_ERROR(check(shape, label));
     ++facts_.size;
     facts_.label_count = std::max(facts_.label_count, static_cast<int>(label) + 1);
-    if (resident_ && !fits_in_memory()) LOCKSTEP_RETURN_IF_ERROR(leave_memory());
     const auto* bytes = static_cast<const uint8_t*>(image);
+    const auto label32 = static_cast<int32_t>(label);
+    extend_crc<uint8_t>(&facts_.fingerprint.images_crc32c, {bytes, static_cast<size_t>(shape.size())});
+    extend_crc<int32_t>(&facts_.fingerprint.labels_crc32c, {&label32, 1});
+    if (resident_ && !fits_in_memory()) LOCKSTEP_RETURN_IF_ERROR(leave_memory());
     if (resident_) {
       images_.insert(images_.end(), bytes, bytes + shape.size());
-      labels_.push_back(static_cast<int32_t>(label));
+      labels_.push_back(label32);
       return absl::OkStatus();
     }
-    return rows_ == nullptr ? absl::OkStatus() : append_row(bytes, static_cast<int32_t>(label));
+    return rows_ == nullptr ? absl::OkStatus() : append_row(bytes, label32);
   }
 
   absl::StatusOr<std::unique_ptr<Dataset>> finish(RecordIndex index) {
@@ -332,6 +343,8 @@ std::unique_ptr<Dataset> make_resident_dataset(const ImageShape& shape, std::vec
   DatasetFacts facts{.size = static_cast<int64_t>(labels.size()), .shape = shape, .source = std::move(source)};
   LOCKSTEP_CHECK_EQ(static_cast<int64_t>(images.size()), facts.size * shape.size());
   for (const int32_t label : labels) facts.label_count = std::max(facts.label_count, label + 1);
+  extend_crc<uint8_t>(&facts.fingerprint.images_crc32c, images);
+  extend_crc<int32_t>(&facts.fingerprint.labels_crc32c, labels);
   return std::make_unique<ResidentDataset>(std::move(facts), std::move(images), std::move(labels));
 }
 

@@ -33,8 +33,6 @@ std::string first_difference(std::string_view what, const std::string& saved, co
                      line_at(now, static_cast<size_t>(b - now.begin())));
 }
 
-std::string data_yaml(int64_t train_examples) { return fmt::format("train_examples: {}\n", train_examples); }
-
 // Appends how the file of a run differs from what this run would write; a run of an earlier version may lack it.
 absl::Status compare_file(const TrainConfig& config, const char* name, const std::string& now,
                           std::vector<std::string>* differences) {
@@ -44,6 +42,21 @@ absl::Status compare_file(const TrainConfig& config, const char* name, const std
   if (const std::string difference = first_difference(name, saved, now); !difference.empty()) {
     differences->push_back(difference);
   }
+  return absl::OkStatus();
+}
+
+// How the data differ from the saved run's, and where those were.
+absl::Status compare_data(const TrainConfig& saved, const TrainConfig& now, const RunData& data,
+                          std::vector<std::string>* differences) {
+  const std::string path = join_path(now.output_dir, "data.yaml");
+  if (!file_exists(path)) return absl::OkStatus();
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::string yaml, read_file(path, kMaxFileBytes));
+  LOCKSTEP_ASSIGN_OR_RETURN(std::vector<std::string> found, data_differences(yaml, path, data));
+  if (found.empty()) return absl::OkStatus();
+  found.back() += saved.data_dir == now.data_dir
+                      ? fmt::format(" (--data_dir={} in both: what it holds has changed)", now.data_dir)
+                      : fmt::format(" (the saved run had --data_dir={}, now it is {})", saved.data_dir, now.data_dir);
+  differences->insert(differences->end(), found.begin(), found.end());
   return absl::OkStatus();
 }
 
@@ -71,30 +84,31 @@ absl::Status write_warm_start(const TrainConfig& config, const std::string& sha2
 
 }  // namespace
 
-absl::Status check_continues_run(const TrainConfig& config, const ModelConfig& model, int64_t train_examples,
+absl::Status check_continues_run(const TrainConfig& config, const ModelConfig& model, const RunData& data,
                                  const std::string& warm_start_sha256) {
   if (!holds_checkpoints(config.output_dir)) return absl::OkStatus();
   std::vector<std::string> differences;
+  TrainConfig saved = config;
   if (const std::string path = join_path(config.output_dir, "config.yaml"); file_exists(path)) {
     LOCKSTEP_ASSIGN_OR_RETURN(const std::string yaml, read_file(path, kMaxFileBytes));
-    TrainConfig saved;
+    saved = {};
     LOCKSTEP_RETURN_IF_ERROR(apply_yaml(yaml, path, &saved));
     differences = arithmetic_differences(saved, config);
   }
   LOCKSTEP_RETURN_IF_ERROR(compare_file(config, "model", to_yaml(model), &differences));
-  LOCKSTEP_RETURN_IF_ERROR(compare_file(config, "data", data_yaml(train_examples), &differences));
+  LOCKSTEP_RETURN_IF_ERROR(compare_data(saved, config, data, &differences));
   LOCKSTEP_RETURN_IF_ERROR(compare_warm_start(config, warm_start_sha256, &differences));
   if (differences.empty()) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      fmt::format("{} holds checkpoints of a run with other settings; continuing it would mix two runs: {}. Use those "
-                  "settings, or another --output_dir",
-                  config.output_dir, fmt::join(differences, "; ")));
+  return absl::FailedPreconditionError(fmt::format(
+      "{} holds checkpoints of another run; continuing it would mix the two: {}. Take what the saved run had, or "
+      "another --output_dir",
+      config.output_dir, fmt::join(differences, "; ")));
 }
 
-absl::Status write_run_files(const TrainConfig& config, const ModelConfig& model, int64_t train_examples,
+absl::Status write_run_files(const TrainConfig& config, const ModelConfig& model, const RunData& data,
                              const std::optional<std::string>& warm_start_sha256) {
   if (warm_start_sha256) LOCKSTEP_RETURN_IF_ERROR(write_warm_start(config, *warm_start_sha256));
-  LOCKSTEP_RETURN_IF_ERROR(write_file_atomic(join_path(config.output_dir, "data.yaml"), data_yaml(train_examples)));
+  LOCKSTEP_RETURN_IF_ERROR(write_file_atomic(join_path(config.output_dir, "data.yaml"), to_yaml(data)));
   LOCKSTEP_RETURN_IF_ERROR(write_file_atomic(join_path(config.output_dir, "model.yaml"), to_yaml(model)));
   return write_file_atomic(join_path(config.output_dir, "config.yaml"), to_yaml(config));
 }

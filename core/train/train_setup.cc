@@ -12,6 +12,7 @@
 #include "core/train/device_memory_plan.h"
 #include "core/train/file_watch.h"
 #include "core/train/memory_plan.h"
+#include "core/train/run_data.h"
 #include "core/train/thread_share.h"
 
 namespace lockstep {
@@ -65,8 +66,7 @@ bool may_differ(std::string_view option) {
 
 // What all ranks must share: the arithmetic, and whatever decides when they meet.
 std::string shared_settings(const TrainSetup& setup) {
-  std::string text = to_yaml(setup.model_config) +
-                     fmt::format("examples={} test_examples={}", setup.train_data->size(), setup.test_data->size());
+  std::string text = to_yaml(setup.model_config) + to_yaml(run_data(*setup.train_data, *setup.test_data));
   for (const TrainOption& option : train_options()) {
     if (!may_differ(option.name)) text += fmt::format(" {}={}", option.name, option_text(setup.config, option));
   }

@@ -60,7 +60,7 @@ absl::Status Trainer::start() {
   first_step_ = reported_step_ = step_->next_step();
   absl::Status status;
   if (is_rank_0()) {
-    status = write_run_files(config_, setup.model_config, setup.train_data->size(),
+    status = write_run_files(config_, setup.model_config, run_data(*setup.train_data, *setup.test_data),
                              resumed_prefix.empty() ? std::optional(warm_start_.weights_sha256) : std::nullopt);
     auto metrics = Metrics::open(config_.output_dir, first_step_);
     if (status.ok()) status = metrics.status();
@@ -97,7 +97,8 @@ absl::Status Trainer::enter_directory() {
   LOCKSTEP_RETURN_IF_ERROR(make_directories(config_.output_dir));
   LOCKSTEP_ASSIGN_OR_RETURN(directory_lock_, DirectoryLock::acquire(config_.output_dir));
   LOCKSTEP_RETURN_IF_ERROR(load_warm_start_weights());
-  return check_continues_run(config_, setup_->model_config, setup_->train_data->size(), warm_start_.weights_sha256);
+  return check_continues_run(config_, setup_->model_config, run_data(*setup_->train_data, *setup_->test_data),
+                             warm_start_.weights_sha256);
 }
 
 // On a resume too: the weights are part of what the run is.

@@ -8,7 +8,6 @@
 
 #include "core/base/file.h"
 #include "core/train/lr_schedule.h"
-#include "core/train/run_directory.h"
 #include "tests/support/damage.h"
 #include "tests/support/tmp_dir.h"
 
@@ -191,42 +190,6 @@ TEST(ArithmeticDifferences, EndOfACosineIsOne) {
   saved.lr_schedule = now.lr_schedule = "cosine";
   now.train_steps = 20000;
   EXPECT_THAT(arithmetic_differences(saved, now), ElementsAre(HasSubstr("train_steps")));
-}
-
-class RunDirectory : public testing::Test {
- protected:
-  RunDirectory() {
-    config_.output_dir = dir_.path();
-    model_ = *parse_model_config("image: {height: 4, width: 3}\nclasses: 10\nlayers: [{dense: {units: 10}}]", "m");
-    LOCKSTEP_CHECK(write_run_files(config_, model_, 90).ok());
-  }
-  void add_checkpoint() { LOCKSTEP_CHECK(write_file_atomic(dir_.file("model.ckpt-5.index"), "x").ok()); }
-
-  TmpDir dir_;
-  TrainConfig config_;
-  ModelConfig model_;
-};
-
-TEST_F(RunDirectory, OtherSettingsAreFineWhileThereIsNoCheckpoint) {
-  config_.seed = 9;
-  EXPECT_TRUE(check_continues_run(config_, model_, 90).ok());
-}
-
-TEST_F(RunDirectory, OtherSettingsAreRefusedWithWhatDiffers) {
-  add_checkpoint();
-  EXPECT_TRUE(check_continues_run(config_, model_, 90).ok());
-  config_.seed = 9;
-  std::get<DenseConfig>(model_.layers[0].kind).units = 11;
-  const absl::Status status = check_continues_run(config_, model_, 90);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("seed: 1 in the saved run, 9 now"));
-  EXPECT_THAT(std::string(status.message()),
-              HasSubstr("model: `  - dense: {units: 10, activation: none}` in the saved run, `  - dense: {units: 11,"));
-}
-
-TEST_F(RunDirectory, AnotherTrainingSetIsRefused) {
-  add_checkpoint();
-  EXPECT_THAT(std::string(check_continues_run(config_, model_, 91).message()),
-              HasSubstr("data: `train_examples: 90` in the saved run, `train_examples: 91` now"));
 }
 
 TEST(LearningRate, WarmsUpThenStaysConstant) {

@@ -74,15 +74,6 @@ TEST_F(TrainRun, EvaluationIsTheSameForEveryRankCount) {
   EXPECT_GT(one["loss"].get<double>(), 0);
 }
 
-TEST_F(TrainRun, ResumedRunEqualsTheUndisturbedOneOnAnotherNumberOfRanks) { expect_resumed_equals_undisturbed(); }
-
-TEST_F(TrainRun, FinishedRunKeepsItsSummary) {
-  trained_sha();
-  const std::string before = *read_file(file("run.json"));
-  ASSERT_TRUE(run(config_, 2).ok());
-  EXPECT_EQ(*read_file(file("run.json")), before);
-}
-
 TEST_F(TrainRun, WeightsAreTheSameForEveryInstructionSetWithFusedMultiplyAdd) {
   std::string sha;
   for (const BackendCase& backend : simd_backends()) {
@@ -91,52 +82,6 @@ TEST_F(TrainRun, WeightsAreTheSameForEveryInstructionSetWithFusedMultiplyAdd) {
     if (sha.empty()) sha = trained_sha(2);
     EXPECT_EQ(trained_sha(1), sha) << backend.name;
   }
-}
-
-TEST_F(TrainRun, FinishedRunIsOnlyEvaluatedAgain) {
-  const std::string sha = trained_sha();
-  ASSERT_TRUE(remove_file(file("run.json")).ok());
-  ASSERT_TRUE(run(config_).ok());
-  EXPECT_EQ(run_json()["weights_sha256"], sha);
-  EXPECT_EQ(run_json()["resumed_from"], 12);
-}
-
-TEST_F(TrainRun, ResumeWithOtherArithmeticIsRefused) {
-  trained_sha();
-  config_.train_steps = 20;
-  config_.learning_rate = 0.02;
-  const absl::Status status = run(config_, 2);
-  EXPECT_TRUE(is_agreed(status));
-  EXPECT_THAT(message_of(status), HasSubstr("learning_rate: 0.01 in the saved run, 0.02 now"));
-}
-
-TEST_F(TrainRun, ResumeWithOtherDataIsRefused) {
-  trained_sha();
-  config_.train_steps = 20;
-  write_idx_directory(config_.data_dir, 91, 37, /*gzip=*/false);
-  EXPECT_THAT(message_of(run(config_)),
-              HasSubstr("data: `train_examples: 90` in the saved run, `train_examples: 91` now"));
-}
-
-TEST_F(TrainRun, SecondRunInOneDirectoryIsRefused) {
-  ASSERT_TRUE(make_directories(config_.output_dir).ok());
-  const auto lock = DirectoryLock::acquire(config_.output_dir);
-  ASSERT_TRUE(lock.ok());
-  EXPECT_THAT(message_of(run(config_, 2)), HasSubstr("is in use by another process"));
-}
-
-TEST_F(TrainRun, DamagedNewestCheckpointFallsBackToTheOneBefore) {
-  const std::string sha = trained_sha();
-  std::filesystem::remove_all(config_.output_dir);
-  config_.save_checkpoints_steps = 4;
-  TrainConfig part = config_;
-  part.train_steps = 8;
-  ASSERT_TRUE(run(part).ok());
-  ASSERT_TRUE(file_exists(file("model.ckpt-4.index")));
-  std::filesystem::resize_file(file("model.ckpt-8.data-00000-of-00001"), 100);
-  ASSERT_TRUE(run(config_).ok());
-  EXPECT_EQ(run_json()["resumed_from"], 4);
-  EXPECT_EQ(run_json()["weights_sha256"], sha);
 }
 
 TEST_F(TrainRun, NonFiniteLossNamesStepRankAndLayer) {
@@ -283,22 +228,6 @@ TEST_F(TrainRunExport, FailureKeepsTheRunAndIsTriedAgain) {
   EXPECT_EQ(run_json()["steps"], 12);
   ASSERT_TRUE(run(config_).ok());
   EXPECT_EQ(exports().size(), 1u);
-}
-
-TEST_F(TrainRun, MetricsOfAKilledRunBeyondItsCheckpointAreDropped) {
-  TrainConfig half = config_;
-  half.train_steps = 4;
-  ASSERT_TRUE(run(half).ok());
-  const std::string path = file("metrics.jsonl");
-  ASSERT_TRUE(write_file_atomic(path, *read_file(path) + "{\"kind\":\"train\",\"step\":8}\n{\"kind\":\"tra").ok());
-  ASSERT_TRUE(run(config_).ok());
-  std::vector<int> steps;
-  std::istringstream lines(*read_file(path));
-  for (std::string line; std::getline(lines, line);) {
-    const json entry = json::parse(line);
-    if (entry["kind"] == "train") steps.push_back(entry["step"]);
-  }
-  EXPECT_THAT(steps, testing::ElementsAre(4, 8, 12));
 }
 
 TEST(ProgressLine, TellsShareSpeedAndTimeLeft) {

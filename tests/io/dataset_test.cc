@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <numeric>
 
+#include "io/crc32c.h"
 #include "io/example.h"
 #include "io/tfrecord.h"
 #include "tests/io/io_fixtures.h"
@@ -112,6 +114,42 @@ TEST_F(DatasetTest, CompressedShardsEqualPlainOnesResidentAndStreamed) {
   write_bytes(dir_.file("train-c.tfrecords"), records(11, 4));
   for (const int64_t limit : {0, 7 * 16, 1 << 20}) expect_examples(*open(limit), 15);
   EXPECT_THAT(open(0)->describe(), StartsWith("streamed through a temporary file"));
+}
+
+TEST_F(DatasetTest, FingerprintIsThatOfTheExamplesInWhateverFiles) {
+  std::string images, labels;
+  for (int64_t i = 0; i < 15; ++i) {
+    images += make_example(i).image;
+    labels += {static_cast<char>(make_example(i).label), 0, 0, 0};
+  }
+  const DatasetFingerprint expected{crc32c(images), crc32c(labels)};
+  const auto expect_expected = [&] {
+    for (const int64_t limit : {0, 7 * 16, 1 << 20}) EXPECT_EQ(open(limit)->fingerprint(), expected) << limit;
+  };
+  write_bytes(dir_.file("train-a.tfrecords.gz"), compressed(records(0, 5), Compression::kGzip));
+  write_bytes(dir_.file("train-b.tfrecords"), records(5, 10));
+  expect_expected();
+  std::filesystem::remove(dir_.file("train-a.tfrecords.gz"));
+  write_bytes(dir_.file("train-b.tfrecords"), records(0, 15));
+  expect_expected();
+  std::filesystem::remove(dir_.file("train-b.tfrecords"));
+  std::string bytes;
+  for (size_t i = 0; i < labels.size(); i += 4) bytes += labels[i];
+  write_bytes(dir_.file("train-images-idx3-ubyte"), idx_bytes({15, 4, 3}, images));
+  write_bytes(dir_.file("train-labels-idx1-ubyte"), idx_bytes({15}, bytes));
+  expect_expected();
+}
+
+TEST(MakeResidentDataset, FingerprintTellsPixelsLabelsAndOrderApart) {
+  const auto print = [](std::vector<uint8_t> images, std::vector<int32_t> labels) {
+    return make_resident_dataset({1, 2, 1}, std::move(images), std::move(labels), "a test")->fingerprint();
+  };
+  const DatasetFingerprint base = print({1, 2, 3, 4}, {0, 4});
+  EXPECT_EQ(base, print({1, 2, 3, 4}, {0, 4}));
+  EXPECT_NE(base.images_crc32c, print({1, 2, 3, 5}, {0, 4}).images_crc32c);
+  EXPECT_NE(base.labels_crc32c, print({1, 2, 3, 4}, {0, 3}).labels_crc32c);
+  EXPECT_NE(base.images_crc32c, print({3, 4, 1, 2}, {0, 4}).images_crc32c);
+  EXPECT_NE(base.labels_crc32c, print({1, 2, 3, 4}, {4, 0}).labels_crc32c);
 }
 
 TEST_F(DatasetTest, RandomOrderAndRepeatsAreServed) {

@@ -38,6 +38,7 @@ class FailingDataset : public Dataset {
   int64_t size() const override { return kExamples; }
   ImageShape shape() const override { return {1, 1, 1}; }
   int label_count() const override { return kExamples; }
+  DatasetFingerprint fingerprint() const override { return {}; }
   std::string describe() const override { return "failing"; }
   absl::Status read(std::span<const int64_t> indices, uint8_t* images, int32_t* labels) const override {
     ++reads;
