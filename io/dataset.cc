@@ -303,9 +303,9 @@ absl::StatusOr<std::unique_ptr<Dataset>> open_records(const std::vector<std::str
 }
 
 absl::StatusOr<std::unique_ptr<Dataset>> open_idx_pair(const std::string& images_path, const std::string& labels_path,
-                                                       const DatasetOptions& options) {
+                                                       const DatasetOptions& options, std::string_view note) {
   LOCKSTEP_ASSIGN_OR_RETURN(const auto pair, IdxPairReader::open(images_path, labels_path, options.label_limit));
-  ExampleCollector examples(options, Overflow::kRowsInTemporaryFile, images_path);
+  ExampleCollector examples(options, Overflow::kRowsInTemporaryFile, fmt::format("{}{}", images_path, note));
   const int64_t image_bytes = pair->shape().size();
   examples.expect_bytes(static_cast<uint64_t>(pair->count()) * static_cast<uint64_t>(image_bytes));
   constexpr int64_t kPieceBytes = 1 << 20;
@@ -352,7 +352,9 @@ absl::StatusOr<std::unique_ptr<Dataset>> open_dataset(const std::string& directo
                                                       const DatasetOptions& options) {
   LOCKSTEP_ASSIGN_OR_RETURN(const DatasetFiles files, find_dataset_files(directory, split));
   if (!files.shards.empty()) return open_records(files.shards, options);
-  return open_idx_pair(files.images, files.labels, options);
+  const bool train = split == Split::kTrain;
+  return open_idx_pair(files.images, files.labels, options,
+                       train ? " (all of it: only `lockstep records create` sets a validation part aside)" : "");
 }
 
 }  // namespace lockstep

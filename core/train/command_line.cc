@@ -79,7 +79,9 @@ absl::Status check_together(const TrainConfig& config) {
   }
   if (config.lr_schedule == "cosine" && config.warmup_steps > config.train_steps) {
     return absl::InvalidArgumentError(
-        fmt::format("warmup_steps ({}) must not be above train_steps ({})", config.warmup_steps, config.train_steps));
+        fmt::format("warmup_steps ({}) must not be above train_steps ({}) with lr_schedule=cosine, which begins behind "
+                    "them: take more --train_steps, or --warmup_steps 0 for none",
+                    config.warmup_steps, config.train_steps));
   }
   return check_device_choice(config);
 }

@@ -14,22 +14,33 @@
 namespace lockstep {
 namespace {
 
+struct EarlierLines {
+  std::string text;
+  bool evaluated_last = false;  // the evaluation at the step that the run continues from is among them
+};
+
 // Lines of an earlier run up to and including `resume_step`; a line cut short by a kill is dropped.
-std::string lines_until(const std::string& text, int64_t resume_step) {
+EarlierLines lines_until(const std::string& text, int64_t resume_step) {
   std::istringstream in(text);
-  std::string kept;
+  EarlierLines kept;
   for (std::string line; std::getline(in, line);) {
     const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) continue;
-    if (json["step"].get<int64_t>() <= resume_step) kept += line + "\n";
+    const auto step = json["step"].get<int64_t>();
+    if (step > resume_step) continue;
+    kept.text += line + "\n";
+    if (step == resume_step && json.contains("kind") && json["kind"] == "eval") kept.evaluated_last = true;
   }
   return kept;
 }
 
-absl::Status trim_metrics_file(const std::string& path, int64_t resume_step) {
-  if (!file_exists(path)) return absl::OkStatus();
+// Whether the evaluation at `resume_step` is in the file.
+absl::StatusOr<bool> trim_metrics_file(const std::string& path, int64_t resume_step) {
+  if (!file_exists(path)) return false;
   LOCKSTEP_ASSIGN_OR_RETURN(const std::string text, read_file(path));
-  return write_file_atomic(path, lines_until(text, resume_step));
+  const EarlierLines kept = lines_until(text, resume_step);
+  if (kept.text != text) LOCKSTEP_RETURN_IF_ERROR(write_file_atomic(path, kept.text));
+  return kept.evaluated_last;
 }
 
 // Opened for each line: some tens of microseconds every hundred steps, and a reader may truncate or move the file.
@@ -53,11 +64,13 @@ std::string progress_line(const Progress& p) {
                      static_cast<double>(p.last_step - p.step) / p.steps_per_s);
 }
 
-absl::StatusOr<std::unique_ptr<Metrics>> Metrics::open(const std::string& output_dir, int64_t resume_step) {
+absl::StatusOr<std::unique_ptr<Metrics>> Metrics::open(const std::string& output_dir, int64_t resume_step,
+                                                       int64_t last_step) {
   const std::string eval_dir = join_path(output_dir, "eval");
   LOCKSTEP_RETURN_IF_ERROR(make_directories(eval_dir));
   std::unique_ptr<Metrics> metrics(new Metrics(join_path(output_dir, "metrics.jsonl")));
-  LOCKSTEP_RETURN_IF_ERROR(trim_metrics_file(metrics->jsonl_path_, resume_step));
+  LOCKSTEP_ASSIGN_OR_RETURN(const bool evaluated, trim_metrics_file(metrics->jsonl_path_, resume_step));
+  if (evaluated && resume_step >= last_step) return metrics;
   const EventWriterOptions options{.resume_step = resume_step};
   LOCKSTEP_ASSIGN_OR_RETURN(metrics->train_events_, EventWriter::open(output_dir, options));
   LOCKSTEP_ASSIGN_OR_RETURN(metrics->eval_events_, EventWriter::open(eval_dir, options));
@@ -65,7 +78,7 @@ absl::StatusOr<std::unique_ptr<Metrics>> Metrics::open(const std::string& output
 }
 
 void Metrics::add_graph(const ModelConfig& config, const Network& network) {
-  if (train_events_->continues()) return;
+  if (is_glance() || train_events_->continues()) return;
   const auto bytes = graph_bytes(config, network);
   report(bytes.ok() ? train_events_->add_graph(*bytes) : bytes.status());
 }
@@ -98,6 +111,7 @@ void Metrics::summarize(const StepReport& r, const std::vector<RankUsage>& ranks
 }
 
 void Metrics::add_histograms(int64_t step, const ParamTable& params, const float* weights) {
+  if (is_glance()) return;
   for (const Param& param : params.params()) {
     report(train_events_->add_histogram(step, param.name, {weights + param.offset, static_cast<size_t>(param.size)}));
   }
@@ -105,6 +119,7 @@ void Metrics::add_histograms(int64_t step, const ParamTable& params, const float
 
 void Metrics::evaluation(int64_t step, const EvalResult& result, const Dataset& data) {
   LOG_INFO("{}", saving_dict_line(step, result));
+  if (is_glance()) return;
   append_json(
       nlohmann::json{{"kind", "eval"}, {"step", step}, {"accuracy", result.accuracy}, {"loss", result.loss}}.dump());
   const std::vector<std::pair<std::string, float>> values{{"accuracy", static_cast<float>(result.accuracy)},

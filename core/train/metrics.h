@@ -38,8 +38,11 @@ std::string progress_line(const Progress& progress);
 
 class Metrics {
  public:
-  // Makes the directories. A run that continues from `resume_step` drops what a killed run reported beyond it.
-  static absl::StatusOr<std::unique_ptr<Metrics>> open(const std::string& output_dir, int64_t resume_step);
+  // Makes the directories. A run that continues from `resume_step` drops what a killed run reported beyond it. Has it
+  // nothing to train up to `last_step`, and was it evaluated there before, then this is a glance at a finished run: log
+  // lines appear, but nothing is added to the files.
+  static absl::StatusOr<std::unique_ptr<Metrics>> open(const std::string& output_dir, int64_t resume_step,
+                                                       int64_t last_step);
 
   // The network for TensorBoard's Graphs panel, unless an earlier part of the run has written it.
   void add_graph(const ModelConfig& config, const Network& network);
@@ -55,13 +58,14 @@ class Metrics {
 
  private:
   explicit Metrics(std::string jsonl_path) : jsonl_path_(std::move(jsonl_path)) {}
+  bool is_glance() const { return train_events_ == nullptr; }
   void append_json(const std::string& line);
   void add_mistakes(int64_t step, const EvalResult& result, const Dataset& data);
   void report(const absl::Status& status);
 
   std::string jsonl_path_;
   bool jsonl_failed_ = false;
-  std::unique_ptr<EventWriter> train_events_, eval_events_;
+  std::unique_ptr<EventWriter> train_events_, eval_events_;  // null at a glance
   double last_progress_s_ = 0;
 };
 

@@ -82,6 +82,13 @@ absl::Status write_warm_start(const TrainConfig& config, const std::string& sha2
   return file_exists(path) ? remove_file(path) : absl::OkStatus();  // of a run that never came to a checkpoint
 }
 
+// A new run can go on from the weights of this one, if it has the same network.
+std::string advice(const TrainConfig& config, bool same_network) {
+  const std::string warm =
+      fmt::format("; there, --warm_start={} begins with the weights of this one", config.output_dir);
+  return fmt::format("Take what the saved run had, or another --output_dir{}", same_network ? warm : "");
+}
+
 }  // namespace
 
 absl::Status check_continues_run(const TrainConfig& config, const ModelConfig& model, const RunData& data,
@@ -95,14 +102,15 @@ absl::Status check_continues_run(const TrainConfig& config, const ModelConfig& m
     LOCKSTEP_RETURN_IF_ERROR(apply_yaml(yaml, path, &saved));
     differences = arithmetic_differences(saved, config);
   }
+  const size_t settings = differences.size();
   LOCKSTEP_RETURN_IF_ERROR(compare_file(config, "model", to_yaml(model), &differences));
+  const bool same_network = differences.size() == settings;
   LOCKSTEP_RETURN_IF_ERROR(compare_data(saved, config, data, &differences));
   LOCKSTEP_RETURN_IF_ERROR(compare_warm_start(config, warm_start_sha256, &differences));
   if (differences.empty()) return absl::OkStatus();
-  return absl::FailedPreconditionError(fmt::format(
-      "{} holds checkpoints of another run; continuing it would mix the two: {}. Take what the saved run had, or "
-      "another --output_dir",
-      config.output_dir, fmt::join(differences, "; ")));
+  return absl::FailedPreconditionError(
+      fmt::format("{} holds checkpoints of another run; continuing it would mix the two: {}. {}", config.output_dir,
+                  fmt::join(differences, "; "), advice(config, same_network)));
 }
 
 absl::Status write_run_files(const TrainConfig& config, const ModelConfig& model, const RunData& data,

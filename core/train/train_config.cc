@@ -259,9 +259,10 @@ std::vector<std::string> arithmetic_differences(const TrainConfig& saved, const 
     const bool schedule_end = std::string_view(option.name) == "train_steps" && saved.lr_schedule == "cosine";
     if (!option.changes_arithmetic && !schedule_end) continue;
     const std::string before = option_text(saved, option), after = option_text(now, option);
-    if (before != after) {
-      differences.push_back(fmt::format("{}: {} in the saved run, {} now", option.name, before, after));
-    }
+    if (before == after) continue;
+    const char* reason =
+        schedule_end ? " (counts because lr_schedule=cosine: every step's rate depends on the last one)" : "";
+    differences.push_back(fmt::format("{}: {} in the saved run, {} now{}", option.name, before, after, reason));
   }
   return differences;
 }

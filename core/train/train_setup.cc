@@ -14,6 +14,7 @@
 #include "core/train/memory_plan.h"
 #include "core/train/run_data.h"
 #include "core/train/thread_share.h"
+#include "core/train/train_step.h"
 
 namespace lockstep {
 namespace {
@@ -79,6 +80,7 @@ absl::StatusOr<std::unique_ptr<TrainSetup>> set_up_training(Communicator& commun
   auto setup = std::make_unique<TrainSetup>();
   setup->config = config;
   const int ranks = communicator.size(), local_ranks = communicator.local_size();
+  LOCKSTEP_RETURN_IF_ERROR(agree(communicator, TrainStep::check_ranks(config, ranks)));
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator, load_network(setup.get())));
   LOCKSTEP_ASSIGN_OR_RETURN(setup->accelerator, open_accelerator(communicator, &setup->config));
   LOCKSTEP_RETURN_IF_ERROR(agree(communicator, open_data(communicator, setup.get())));

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -25,13 +26,18 @@ int64_t TrainStep::local_examples(const TrainConfig& config, int rank, int ranks
          slice_begin(range.first, slices, config.train_batch_size);
 }
 
+absl::Status TrainStep::check_ranks(const TrainConfig& config, int ranks) {
+  if (ranks <= config.grad_slices) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      fmt::format("{} ranks need --grad_slices of at least {}, found {}: start at most {} ranks, or set "
+                  "--grad_slices={} (in a new --output_dir: it changes the order of sums)",
+                  ranks, ranks, config.grad_slices, config.grad_slices, std::bit_ceil(static_cast<unsigned>(ranks))));
+}
+
 absl::StatusOr<std::unique_ptr<TrainStep>> TrainStep::create(Communicator& communicator, const Network& network,
                                                              const TrainConfig& config, const KernelContext& kernel,
                                                              Accelerator* accelerator, int64_t capacity) {
-  if (communicator.size() > config.grad_slices) {
-    return absl::InvalidArgumentError(fmt::format("{} ranks need --grad_slices of at least {}, found {}",
-                                                  communicator.size(), communicator.size(), config.grad_slices));
-  }
+  LOCKSTEP_RETURN_IF_ERROR(check_ranks(config, communicator.size()));
   if (accelerator == nullptr) return HostTrainStep::create(communicator, network, config, kernel, capacity);
   return DeviceTrainStep::create(communicator, network, config, kernel, *accelerator, capacity);
 }

@@ -41,6 +41,9 @@ class TrainStep : public Classifier {
                                                            const TrainConfig& config, const KernelContext& kernel,
                                                            Accelerator* accelerator, int64_t capacity);
 
+  // An error when there are more ranks than slices. Not collective; create() begins with it.
+  static absl::Status check_ranks(const TrainConfig& config, int ranks);
+
   // The local part of each global batch.
   static int64_t local_first_example(const TrainConfig& config, int rank, int ranks);
   static int64_t local_examples(const TrainConfig& config, int rank, int ranks);

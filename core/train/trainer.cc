@@ -62,7 +62,7 @@ absl::Status Trainer::start() {
   if (is_rank_0()) {
     status = write_run_files(config_, setup.model_config, run_data(*setup.train_data, *setup.test_data),
                              resumed_prefix.empty() ? std::optional(warm_start_.weights_sha256) : std::nullopt);
-    auto metrics = Metrics::open(config_.output_dir, first_step_);
+    auto metrics = Metrics::open(config_.output_dir, first_step_, config_.train_steps);
     if (status.ok()) status = metrics.status();
     if (metrics.ok()) metrics_ = *std::move(metrics);
     if (metrics_) metrics_->add_graph(setup.model_config, setup.network);

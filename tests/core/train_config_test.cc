@@ -185,11 +185,20 @@ TEST(ArithmeticDifferences, NameOnlyWhatChangesTheResult) {
               ElementsAre("learning_rate: 0.001 in the saved run, 0.01 now", "seed: 1 in the saved run, 2 now"));
 }
 
-TEST(ArithmeticDifferences, EndOfACosineIsOne) {
+TEST(ArithmeticDifferences, EndOfACosineIsOneAndSaysWhy) {
   TrainConfig saved, now;
-  saved.lr_schedule = now.lr_schedule = "cosine";
   now.train_steps = 20000;
-  EXPECT_THAT(arithmetic_differences(saved, now), ElementsAre(HasSubstr("train_steps")));
+  EXPECT_THAT(arithmetic_differences(saved, now), ElementsAre());
+  saved.lr_schedule = now.lr_schedule = "cosine";
+  EXPECT_THAT(arithmetic_differences(saved, now),
+              ElementsAre("train_steps: 10000 in the saved run, 20000 now (counts because lr_schedule=cosine: every "
+                          "step's rate depends on the last one)"));
+}
+
+TEST(TrainCommandLine, WarmUpBeyondTheEndOfACosineSaysHowToGoOn) {
+  const std::string error = parse_error({"--lr_schedule=cosine", "--warmup_steps=50", "--train_steps=20"});
+  EXPECT_THAT(error, HasSubstr("warmup_steps (50) must not be above train_steps (20)"));
+  EXPECT_THAT(error, HasSubstr("--warmup_steps 0"));
 }
 
 TEST(LearningRate, WarmsUpThenStaysConstant) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "core/train/agree.h"
 #include "io/records_command.h"
 #include "tests/core/train_run_fixture.h"
@@ -40,6 +42,39 @@ TEST_F(TrainResume, FinishedRunIsOnlyEvaluatedAgain) {
   ASSERT_TRUE(run(config_).ok());
   EXPECT_EQ(run_json()["weights_sha256"], sha);
   EXPECT_EQ(run_json()["resumed_from"], 12);
+}
+
+// The names and contents of everything that TensorBoard and plots read.
+std::map<std::string, std::string> told(const std::string& directory) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
+    const std::string name = entry.path().filename();
+    if (name == "metrics.jsonl" || name.find(".tfevents.") != std::string::npos) {
+      files[entry.path()] = *read_file(entry.path());
+    }
+  }
+  return files;
+}
+
+TEST_F(TrainResume, FinishedRunTellsNothingTwice) {
+  trained_sha();
+  const auto before = told(config_.output_dir);
+  ASSERT_EQ(before.size(), 3u);  // metrics.jsonl, events of the training and of the evaluation
+  ASSERT_TRUE(run(config_, 2).ok());
+  config_.train_steps = 5;
+  ASSERT_TRUE(run(config_).ok());
+  EXPECT_EQ(told(config_.output_dir), before);
+}
+
+TEST_F(TrainResume, EvaluationThatAKillPreventedIsMadeUpFor) {
+  trained_sha();
+  const std::string path = file("metrics.jsonl"), text = *read_file(path);
+  const size_t last = text.rfind("\n", text.size() - 2) + 1;
+  ASSERT_EQ(json::parse(text.substr(last))["kind"], "eval");
+  ASSERT_TRUE(write_file_atomic(path, text.substr(0, last)).ok());
+  ASSERT_TRUE(run(config_).ok());
+  EXPECT_EQ(*read_file(path), text);
+  EXPECT_EQ(told(config_.output_dir).size(), 5u);
 }
 
 TEST_F(TrainResume, OtherArithmeticIsRefused) {

@@ -49,6 +49,14 @@ TEST_F(RunDirectory, OtherSettingsAreRefusedWithWhatDiffers) {
                                    "`  - dense: {units: 11,"));
 }
 
+TEST_F(RunDirectory, AdviceIsAWarmStartWhereTheNetworkIsTheSame) {
+  add_checkpoint();
+  config_.seed = 9;
+  EXPECT_THAT(message(), HasSubstr("another --output_dir; there, --warm_start=" + config_.output_dir + " begins with"));
+  std::get<DenseConfig>(model_.layers[0].kind).units = 11;
+  EXPECT_THAT(message(), AllOf(HasSubstr("another --output_dir"), Not(HasSubstr("warm_start"))));
+}
+
 TEST_F(RunDirectory, DataFileHasCountsAndChecksums) {
   EXPECT_EQ(*read_file(dir_.file("data.yaml")),
             "train_examples: 90\ntrain_images_crc32c: 0x000000ab\ntrain_labels_crc32c: 0x12345678\n"

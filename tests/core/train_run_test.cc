@@ -103,7 +103,11 @@ TEST_F(TrainRun, NonFiniteWeightsAreNotSaved) {
 
 TEST_F(TrainRun, MoreRanksThanSlicesIsAnError) {
   config_.grad_slices = 2;
-  EXPECT_THAT(message_of(run(config_, 3)), HasSubstr("3 ranks need --grad_slices of at least 3, found 2"));
+  const absl::Status status = run(config_, 3);
+  EXPECT_TRUE(is_agreed(status));
+  EXPECT_THAT(message_of(status), HasSubstr("3 ranks need --grad_slices of at least 3, found 2: start at most 2 ranks, "
+                                            "or set --grad_slices=4"));
+  EXPECT_FALSE(file_exists(config_.output_dir));
 }
 
 TEST_F(TrainRun, WrongImageSizeNamesBothShapes) {

@@ -16,6 +16,7 @@ expect_failure() {
 make_mnist_like
 out=$work/out
 expect_failure 2 "unknown flag --train_step (did you mean \`--train_steps\`?)" 1 --train_step 5
+expect_failure 2 "or --warmup_steps 0 for none" 1 --lr_schedule cosine --warmup_steps 100 --train_steps 50
 expect_failure 2 "train_batch_size must be a whole number" 2 --train_batch_size none
 echo 'lernrate: 1' >"$work/bad.yaml"
 expect_failure 2 "$work/bad.yaml:1: unknown key \`lernrate\`" 1 --config "$work/bad.yaml"
@@ -23,6 +24,8 @@ expect_failure 1 "$work/nowhere is no directory" 2 --data_dir "$work/nowhere" --
 expect_failure 1 "$work/missing.yaml" 1 --model "$work/missing.yaml" --output_dir "$out"
 expect_failure 1 "the train images are 28x28x1 (height, width, depth)" 1 \
   --model "$SOURCE_DIR/configs/models/cifar_cnn.yaml" --output_dir "$out"
+expect_failure 1 "9 ranks need --grad_slices of at least 9, found 8: start at most 8 ranks" 9 --output_dir "$out"
+expect_equal 1 "$(grep -c "9 ranks need" "$work/log")" "times that nine ranks say the same"
 expect_failure 1 "the largest --train_batch_size that fits is" 1 --train_batch_size 2000000000 --output_dir "$out"
 head -c 1000 "$work/data/train-images-idx3-ubyte" >"$work/cut"
 mkdir "$work/cut_data"
@@ -47,3 +50,5 @@ unset LOCKSTEP_CUDA_LIBRARY
 
 train 1 --train_steps 3 --output_dir "$work/run"
 expect_failure 1 "seed: 1 in the saved run, 2 now" 2 --train_steps 6 --seed 2 --output_dir "$work/run"
+printf 'other pixels' | dd of="$work/data/train-images-idx3-ubyte" bs=1 seek=1000 conv=notrunc status=none
+expect_failure 1 "train images: CRC-32C 0x" 2 --train_steps 6 --output_dir "$work/run"

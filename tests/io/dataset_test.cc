@@ -185,6 +185,7 @@ TEST_F(DatasetTest, RawIdxDirectoryEqualsItsFiles) {
     const auto resident = open_dataset(idx.path(), Split::kTrain, {}).value();
     const auto streamed = open_dataset(idx.path(), Split::kTrain, {.memory_limit_bytes = 100}).value();
     EXPECT_EQ(resident->size(), 30);
+    EXPECT_THAT(resident->describe(), HasSubstr("(all of it: only `lockstep records create` sets a validation part"));
     EXPECT_EQ(resident->shape(), kShape);
     const Contents contents = read_in_order(*resident, all_indices(*resident));
     EXPECT_EQ(std::string(contents.images.begin(), contents.images.end()), noise(30 * 12, 1));
