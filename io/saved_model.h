@@ -31,9 +31,11 @@ struct SavedModelWriteOptions {
 // The version is the Unix time, or one above the newest version when the clock is not beyond that, so that the newest
 // export always is the one that servers take. Without `variables` there is no variables directory.
 //
-// Once the new version is in place, the oldest ones (directories with a decimal name and a saved_model.pb; nothing else
-// is ever touched) go, down to `exports_to_keep`. An error before that leaves nothing behind; one of the removal says
-// that the export itself is there. Thread-safe, and safe beside other processes that export to `base`.
+// Once the new version is in place, the oldest ones (directories with a decimal name and a saved_model.pb) go, down to
+// `exports_to_keep`, and so do the temporary directories that writers of ours left when they were killed: those with
+// the file kUnfinishedFile whose lock nobody holds. Nothing else is ever touched; on a file system without locks nor
+// are these. An error before that leaves nothing behind; one of the removal says that the export itself is there.
+// Thread-safe, and safe beside other processes that export to `base`.
 absl::StatusOr<std::string> write_saved_model(const std::string& base, const proto::SavedModel& model,
                                               std::vector<BundleTensor> variables,
                                               const SavedModelWriteOptions& options = {});

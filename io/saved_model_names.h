@@ -13,6 +13,8 @@ namespace lockstep {
 
 inline constexpr std::string_view kSavedModelFile = "saved_model.pb";
 inline constexpr std::string_view kVariablesDirectory = "variables";
+// In a directory `temp-<version>` that a writer of ours fills or empties, and has locked while it lives.
+inline constexpr std::string_view kUnfinishedFile = ".lockstep_unfinished";
 
 struct SavedModelVersion {
   int64_t number = 0;

@@ -240,8 +240,17 @@ absl::StatusOr<DirectoryLock> DirectoryLock::acquire(const std::string& director
   DirectoryLock lock;
   lock.fd_ = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (lock.fd_ < 0) return os_error("open the directory", directory);
-  if (::flock(lock.fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return lock;
-  return absl::FailedPreconditionError(fmt::format("{} is in use by another process", directory));
+  if (::flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return DirectoryLock();
+    return absl::FailedPreconditionError(fmt::format("{} is in use by another process", directory));
+  }
+  // Between opening and locking, whoever held it may have moved it and another directory taken its name.
+  struct stat locked {
+  }, named{};
+  const bool same = ::fstat(lock.fd_, &locked) == 0 && ::stat(directory.c_str(), &named) == 0 &&
+                    locked.st_dev == named.st_dev && locked.st_ino == named.st_ino;
+  if (same) return lock;
+  return absl::FailedPreconditionError(fmt::format("{} was moved by another process", directory));
 }
 
 DirectoryLock::~DirectoryLock() {

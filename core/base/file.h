@@ -66,9 +66,10 @@ class AtomicFile {
 // advisory lock that dies with the process. Move-only.
 class DirectoryLock {
  public:
-  // FailedPrecondition when another process holds it. The directory must exist. On a file system without locks the
-  // result holds nothing.
+  // FailedPrecondition when another process (or another lock of this one) holds it. The directory must exist; the lock
+  // follows it when it is renamed. On a file system without locks the result holds nothing.
   static absl::StatusOr<DirectoryLock> acquire(const std::string& directory);
+  bool holds() const { return fd_ >= 0; }
   DirectoryLock() = default;
   DirectoryLock(DirectoryLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   DirectoryLock& operator=(DirectoryLock&& other) noexcept {

@@ -237,5 +237,24 @@ TEST(FileActivity, GrowsWithEveryMebibyteReadWrittenAndSynced) {
   EXPECT_GE(file_activity(), before + 5);
 }
 
+TEST(DirectoryLockTest, KeepsOthersOutUntilItGoesAndFollowsARename) {
+  TmpDir dir;
+  const std::string path = dir.file("locked");
+  ASSERT_TRUE(make_directories(path).ok());
+  {
+    const auto lock = DirectoryLock::acquire(path);
+    ASSERT_TRUE(lock.ok());
+    EXPECT_TRUE(lock->holds());
+    EXPECT_EQ(DirectoryLock::acquire(path).status().code(), absl::StatusCode::kFailedPrecondition);
+    ASSERT_TRUE(rename_path(path, dir.file("moved")).ok());
+    EXPECT_FALSE(DirectoryLock::acquire(dir.file("moved")).ok());
+    ASSERT_TRUE(make_directories(path).ok());
+    EXPECT_TRUE(DirectoryLock::acquire(path).ok());
+  }
+  EXPECT_TRUE(DirectoryLock::acquire(dir.file("moved")).ok());
+  EXPECT_FALSE(DirectoryLock().holds());
+  EXPECT_FALSE(DirectoryLock::acquire(dir.file("nowhere")).ok());
+}
+
 }  // namespace
 }  // namespace lockstep

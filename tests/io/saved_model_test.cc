@@ -165,6 +165,51 @@ TEST_F(SavedModelTest, KilledWriterLeavesOldOrNewVersionWhole) {
     ASSERT_TRUE(read_saved_model(base_).ok()) << at;
   }
   EXPECT_GT(read_saved_model(base_)->directory, file("1527592999"));
+  // Of all these writers nothing is left but a directory that one had not begun to fill, and the newest version.
+  for (const std::string& name : names()) {
+    if (name.starts_with("temp-")) {
+      EXPECT_THAT(list_directory(file(name)).value(), IsEmpty()) << name;
+    } else {
+      EXPECT_EQ(file(name), read_saved_model(base_)->directory);
+      EXPECT_THAT(list_directory(file(name)).value(), ElementsAre("saved_model.pb", "variables"));
+    }
+  }
+}
+
+TEST_F(SavedModelTest, LeftoverOfAKilledWriterGoesWithTheNextExport) {
+  ASSERT_TRUE(make_directories(file("temp-1527592000/variables")).ok());
+  spill(file("temp-1527592000/.lockstep_unfinished"), "");
+  spill(file("temp-1527592000/variables/variables.data-00000-of-00001.tmp.77"), "half of it");
+  ASSERT_TRUE(write(1).ok());
+  EXPECT_THAT(names(), ElementsAre("1527592999"));
+}
+
+TEST_F(SavedModelTest, LiveWritersAndOthersTemporaryDirectoriesStay) {
+  for (const char* name : {"temp-1", "temp-2", "temp-3"}) {
+    ASSERT_TRUE(make_directories(file(name)).ok());
+    spill(file(name) + "/saved_model.pb", "x");
+  }
+  spill(file("temp-1/.lockstep_unfinished"), "");
+  spill(file("temp-2/.lockstep_unfinished"), "");
+  std::filesystem::create_symlink(file("temp-2"), file("temp-4"));
+  {
+    const auto living = DirectoryLock::acquire(file("temp-1"));
+    ASSERT_TRUE(living.ok() && living->holds());
+    ASSERT_TRUE(write(1).ok());
+    EXPECT_THAT(names(), UnorderedElementsAre("1527592999", "temp-1", "temp-3", "temp-4"));
+  }
+  ASSERT_TRUE(write(1).ok());
+  EXPECT_THAT(names(), UnorderedElementsAre("1527593000", "temp-3", "temp-4"));
+}
+
+TEST_F(SavedModelTest, OldVersionThatIsALinkGoesWithoutItsTarget) {
+  ASSERT_TRUE(make_directories(dir_.file("elsewhere")).ok());
+  spill(dir_.file("elsewhere/saved_model.pb"), "theirs");
+  ASSERT_TRUE(make_directories(base_).ok());
+  std::filesystem::create_directory_symlink(dir_.file("elsewhere"), file("5"));
+  ASSERT_TRUE(write(1).ok());
+  EXPECT_THAT(names(), ElementsAre("1527592999"));
+  EXPECT_THAT(list_directory(dir_.file("elsewhere")).value(), ElementsAre("saved_model.pb"));
 }
 
 TEST_F(SavedModelTest, UnremovableOldVersionIsReportedAndTheExportIsThere) {
