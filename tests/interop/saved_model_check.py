@@ -3,6 +3,9 @@
 """Our SavedModels in TensorFlow: the one that the run exported, and a frozen one."""
 
 import os
+import subprocess
+import sys
+import tempfile
 
 import numpy as np
 import tensorflow as tf
@@ -51,10 +54,45 @@ def with_tensorflow_1(directory, images):
         assert signature.method_name == "tensorflow/serving/predict", signature.method_name
         names = {key: info.name for key, info in signature.outputs.items()}
         outputs = session.run(names, {signature.inputs["inputs"].name: images})
-        # A session can save what it loaded: the Saver's own operators work.
-        saver = tf.compat.v1.train.Saver() if tf.compat.v1.global_variables() else None
-        variables = {v.op.name: session.run(v) for v in tf.compat.v1.global_variables()}
-    return (saver, variables), (outputs["classes"], outputs["probabilities"])
+        variables = values_of_variables(session)
+        if variables:
+            check_graphs_saver(session, meta_graph.saver_def, variables, os.path.join(directory, "variables/variables"))
+        else:
+            assert not meta_graph.HasField("saver_def"), meta_graph.saver_def
+    return variables, (outputs["classes"], outputs["probabilities"])
+
+
+def values_of_variables(session):
+    return {v.op.name: session.run(v) for v in tf.compat.v1.global_variables()}
+
+
+def same_values(some, others):
+    return set(some) == set(others) and all(np.array_equal(some[name], others[name]) for name in some)
+
+
+def check_graphs_saver(session, saver_def, variables, exported_prefix):
+    """Saves and restores with the operators of the graph itself, by the names in its SaverDef: no Saver of Python, which
+    would add operators of its own."""
+    names = (saver_def.filename_tensor_name, saver_def.save_tensor_name, saver_def.restore_op_name)
+    assert names == ("save/Const:0", "save/control_dependency:0", "save/restore_all"), saver_def
+    filename, save, restore = names
+    operators = len(session.graph.get_operations())
+    with tempfile.TemporaryDirectory() as directory:
+        prefix = os.path.join(directory, "saved")
+        assert session.run(save, {filename: prefix}) == prefix.encode()
+        reader = tf.train.load_checkpoint(prefix)
+        assert same_values({name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}, variables)
+        for suffix in (".data-00000-of-00001", ".index"):
+            with open(prefix + suffix, "rb") as saved, open(exported_prefix + suffix, "rb") as exported:
+                assert saved.read() == exported.read(), f"{suffix} of what TensorFlow saves is not ours byte for byte"
+        session.run([v.initializer for v in tf.compat.v1.global_variables()])
+        changed = values_of_variables(session)
+        assert set(changed) == set(variables) and not any(
+            np.array_equal(changed[name], variables[name]) for name in variables), "the initializers changed nothing"
+        session.run(restore, {filename: prefix})
+        assert same_values(values_of_variables(session), variables), "restored other values than saved"
+    assert len(session.graph.get_operations()) == operators, "operators were added on the way"
+    print(f"the graph's own {save} and {restore} save and restore {len(variables)} variables")
 
 
 def check_variables(directory, variables):
@@ -73,6 +111,33 @@ def check_variables_are_resources(loaded):
     assert len(names) == 9, names
 
 
+def saved_model_cli(*arguments):
+    """What TensorFlow's command prints."""
+    command = [os.path.join(os.path.dirname(sys.executable), "saved_model_cli"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"exit code {done.returncode} of {' '.join(command)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def with_saved_model_cli(directory, images):
+    """`show` tells the tags and signatures; `run` predicts."""
+    words = saved_model_cli("show", "--dir", directory, "--all").split()
+    shown = " ".join(words)
+    for signature in SIGNATURES:
+        assert f"signature_def['{signature}']" in shown, shown
+    for expected in ("MetaGraphDef with tag-set: 'serve'",
+                     "inputs['inputs'] tensor_info: dtype: DT_FLOAT shape: (-1, 784) name: Placeholder:0",
+                     "outputs['classes'] tensor_info: dtype: DT_INT64 shape: (-1) name: ArgMax:0",
+                     "outputs['probabilities'] tensor_info: dtype: DT_FLOAT shape: (-1, 10) name: softmax_tensor:0"):
+        assert shown.count(expected) == (1 if "tag-set" in expected else 2), f"{expected}\nin\n{shown}"
+    assert shown.count("Method name is: tensorflow/serving/predict") == 2, shown
+    with tempfile.TemporaryDirectory() as scratch:
+        np.save(f"{scratch}/images.npy", images)
+        saved_model_cli("run", "--dir", directory, "--tag_set", "serve", "--signature_def", "serving_default",
+                        "--inputs", f"inputs={scratch}/images.npy", "--outdir", scratch)
+        return np.load(f"{scratch}/classes.npy"), np.load(f"{scratch}/probabilities.npy")
+
+
 def main():
     images = common.test_images()
     directory = exported()
@@ -84,8 +149,9 @@ def main():
     for name, path in (("SavedModel", directory), ("frozen SavedModel", frozen)):
         loaded, outputs = with_tensorflow_2(path, images)
         common.expect_same_predictions(f"{name}, tf.saved_model.load", outputs, ours)
-        (_, variables), outputs = with_tensorflow_1(path, images)
+        variables, outputs = with_tensorflow_1(path, images)
         common.expect_same_predictions(f"{name}, tf.compat.v1.saved_model.load", outputs, ours)
+        common.expect_same_predictions(f"{name}, saved_model_cli", with_saved_model_cli(path, images), ours)
         if path == directory:
             check_variables(path, variables)
             check_variables_are_resources(loaded)
