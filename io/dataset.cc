@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -12,151 +11,18 @@
 #include "core/base/file.h"
 #include "io/crc32c.h"
 #include "io/dataset_files.h"
+#include "io/dataset_kinds.h"
 #include "io/example.h"
 #include "io/idx_reader.h"
-#include "io/row_store.h"
 #include "io/tfrecord.h"
 
 namespace lockstep {
 namespace {
 
-// What every kind of data set knows once it has been checked.
-struct DatasetFacts {
-  int64_t size = 0;
-  ImageShape shape;
-  int label_count = 0;
-  DatasetFingerprint fingerprint = {};
-  std::string source;
-};
-
 template <typename T>
 void extend_crc(uint32_t* crc, std::span<const T> values) {
   *crc = crc32c_extend(*crc, {reinterpret_cast<const char*>(values.data()), values.size_bytes()});
 }
-
-std::string shape_text(const ImageShape& shape) {
-  return fmt::format("{}x{}x{}", shape.height, shape.width, shape.depth);
-}
-
-class DatasetBase : public Dataset {
- public:
-  explicit DatasetBase(DatasetFacts facts) : facts_(std::move(facts)) {}
-  int64_t size() const override { return facts_.size; }
-  ImageShape shape() const override { return facts_.shape; }
-  int label_count() const override { return facts_.label_count; }
-  DatasetFingerprint fingerprint() const override { return facts_.fingerprint; }
-
-  absl::Status read(std::span<const int64_t> indices, uint8_t* images, int32_t* labels) const override {
-    for (const int64_t index : indices) {
-      LOCKSTEP_CHECK_GE(index, 0);
-      LOCKSTEP_CHECK_LT(index, size());
-      LOCKSTEP_RETURN_IF_ERROR(read_one(index, images, labels));
-      images += facts_.shape.size();
-      ++labels;
-    }
-    return absl::OkStatus();
-  }
-
- protected:
-  virtual absl::Status read_one(int64_t index, uint8_t* image, int32_t* label) const = 0;
-  std::string describe_as(std::string_view how) const {
-    return fmt::format("{}: {} examples of {} from {}", how, facts_.size, shape_text(facts_.shape), facts_.source);
-  }
-
-  const DatasetFacts facts_;
-};
-
-class ResidentDataset : public DatasetBase {
- public:
-  ResidentDataset(DatasetFacts facts, std::vector<uint8_t> images, std::vector<int32_t> labels)
-      : DatasetBase(std::move(facts)), images_(std::move(images)), labels_(std::move(labels)) {}
-  std::string describe() const override { return describe_as("resident"); }
-
- protected:
-  absl::Status read_one(int64_t index, uint8_t* image, int32_t* label) const override {
-    const auto bytes = static_cast<size_t>(facts_.shape.size());
-    std::memcpy(image, images_.data() + static_cast<size_t>(index) * bytes, bytes);
-    *label = labels_[static_cast<size_t>(index)];
-    return absl::OkStatus();
-  }
-
- private:
-  const std::vector<uint8_t> images_;
-  const std::vector<int32_t> labels_;
-};
-
-// Rows of the image followed by its label.
-class RowDataset : public DatasetBase {
- public:
-  RowDataset(DatasetFacts facts, std::unique_ptr<RowStore> rows)
-      : DatasetBase(std::move(facts)), rows_(std::move(rows)) {}
-  std::string describe() const override { return describe_as("streamed through a temporary file"); }
-
- protected:
-  absl::Status read_one(int64_t index, uint8_t* image, int32_t* label) const override {
-    std::string row(static_cast<size_t>(rows_->row_bytes()), '\0');
-    LOCKSTEP_RETURN_IF_ERROR(rows_->read(index, row.data()));
-    const auto bytes = static_cast<size_t>(facts_.shape.size());
-    std::memcpy(image, row.data(), bytes);
-    std::memcpy(label, row.data() + bytes, sizeof(*label));
-    return absl::OkStatus();
-  }
-
- private:
-  const std::unique_ptr<RowStore> rows_;
-};
-
-// Where each record of a set of plain shards lies: 8 bytes a record.
-struct RecordIndex {
-  struct Shard {
-    std::unique_ptr<RandomAccessFile> file;
-    int64_t first_record = 0;
-    std::vector<uint64_t> offsets;  // of each record, then the end of the last one
-  };
-  std::vector<Shard> shards;
-
-  absl::Status open_shard(const std::string& path, int64_t first_record) {
-    LOCKSTEP_ASSIGN_OR_RETURN(auto file, RandomAccessFile::open(path));
-    shards.push_back({std::move(file), first_record, {0}});
-    return absl::OkStatus();
-  }
-  void add_record_end(uint64_t offset) { shards.back().offsets.push_back(offset); }
-
-  // The payload of record `index`, with its CRCs checked again. The result points into `scratch`.
-  absl::StatusOr<std::string_view> read(int64_t index, std::string& scratch) const {
-    const auto after = std::upper_bound(shards.begin(), shards.end(), index,
-                                        [](int64_t i, const Shard& shard) { return i < shard.first_record; });
-    const Shard& shard = *std::prev(after);
-    const auto record = static_cast<size_t>(index - shard.first_record);
-    const uint64_t begin = shard.offsets[record];
-    const uint64_t payload_bytes = shard.offsets[record + 1] - begin - kRecordOverheadBytes;
-    return read_record_at(*shard.file, begin, payload_bytes, scratch);
-  }
-};
-
-class RecordDataset : public DatasetBase {
- public:
-  RecordDataset(DatasetFacts facts, RecordIndex index) : DatasetBase(std::move(facts)), index_(std::move(index)) {}
-  std::string describe() const override { return describe_as("streamed"); }
-
- protected:
-  absl::Status read_one(int64_t index, uint8_t* image, int32_t* label) const override {
-    std::string scratch;
-    LOCKSTEP_ASSIGN_OR_RETURN(const std::string_view payload, index_.read(index, scratch));
-    LOCKSTEP_ASSIGN_OR_RETURN(const ExampleView example, parse_example(payload));
-    // The CRC is that of the length-checked record seen at open, unless the file was exchanged since.
-    if (static_cast<int64_t>(example.image_raw.size()) != facts_.shape.size() || example.label < 0 ||
-        example.label >= facts_.label_count) {
-      return absl::DataLossError(fmt::format("{}: example {} changed since the file was opened", facts_.source, index));
-    }
-    std::memcpy(image, example.image_raw.data(), example.image_raw.size());
-    *label = static_cast<int32_t>(example.label);
-    return absl::OkStatus();
-  }
-
- private:
-  const RecordIndex index_;
-};
 
 // What becomes of the images once they exceed the memory limit.
 enum class Overflow { kRowsInTemporaryFile, kReadRecordsAgain };
@@ -197,13 +63,13 @@ class ExampleCollector {
   absl::StatusOr<std::unique_ptr<Dataset>> finish(RecordIndex index) {
     if (facts_.size == 0) return absl::DataLossError(fmt::format("{}: no examples in it", facts_.source));
     if (resident_) {
-      return std::make_unique<ResidentDataset>(std::move(facts_), std::move(images_), std::move(labels_));
+      return resident_dataset(std::move(facts_), std::move(images_), std::move(labels_));
     }
     if (overflow_ == Overflow::kReadRecordsAgain) {
-      return std::make_unique<RecordDataset>(std::move(facts_), std::move(index));
+      return record_dataset(std::move(facts_), std::move(index));
     }
     LOCKSTEP_RETURN_IF_ERROR(rows_->seal());
-    return std::make_unique<RowDataset>(std::move(facts_), std::move(rows_));
+    return row_dataset(std::move(facts_), std::move(rows_));
   }
 
  private:
@@ -345,7 +211,7 @@ std::unique_ptr<Dataset> make_resident_dataset(const ImageShape& shape, std::vec
   for (const int32_t label : labels) facts.label_count = std::max(facts.label_count, label + 1);
   extend_crc<uint8_t>(&facts.fingerprint.images_crc32c, images);
   extend_crc<int32_t>(&facts.fingerprint.labels_crc32c, labels);
-  return std::make_unique<ResidentDataset>(std::move(facts), std::move(images), std::move(labels));
+  return resident_dataset(std::move(facts), std::move(images), std::move(labels));
 }
 
 absl::StatusOr<std::unique_ptr<Dataset>> open_dataset(const std::string& directory, Split split,
