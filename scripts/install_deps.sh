@@ -22,8 +22,8 @@ packages=(
   make python3-numpy
   # fuzz targets: libFuzzer
   clang-14 libclang-rt-14-dev
-  # data of one end-to-end test; pgrep, with which another finds its ranks
-  dataset-fashion-mnist procps
+  # data of one end-to-end test; pgrep, with which another finds its ranks; the client of the prediction server
+  dataset-fashion-mnist procps curl
   # checks against TensorFlow and ONNX Runtime, which pip installs into build/venv
   python3-venv
 )

@@ -24,6 +24,7 @@ int run(int argc, char** argv) {
   add_import_command(app, chosen);
   add_predict_command(app, chosen);
   add_inspect_command(app, chosen);
+  add_serve_command(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

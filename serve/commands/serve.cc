@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <csignal>
+#include <ctime>
+#include <memory>
+#include <string>
+
+#include "core/base/file.h"
+#include "core/base/host_info.h"
+#include "core/base/log.h"
+#include "serve/commands/command_line.h"
+#include "serve/commands/commands.h"
+#include "serve/console/console.h"
+#include "serve/http/http_server.h"
+#include "serve/models/directory_source.h"
+#include "serve/models/model_store.h"
+#include "serve/rest/metrics.h"
+#include "serve/rest/pages.h"
+#include "serve/rest/router.h"
+
+namespace lockstep {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Clock = std::chrono::steady_clock;
+
+struct ServeOptions {
+  std::string model_name = "default", model_base_path, token_file;
+  int64_t poll_wait_seconds = 1, request_timeout_ms = 30000, drain_seconds = 30;
+  int threads = 0;
+  StoreOptions store;
+  HttpServerOptions http;
+};
+
+// The first line of a file, which is not shown anywhere.
+absl::StatusOr<std::string> read_token(const std::string& path) {
+  constexpr size_t kShortest = 8;
+  LOCKSTEP_ASSIGN_OR_RETURN(std::string token, read_file(path, 1 << 16));
+  token.erase(std::min(token.find_first_of("\r\n"), token.size()));
+  if (token.size() < kShortest) {
+    return absl::InvalidArgumentError(fmt::format(
+        "{}: an access token of {} characters: expected at least {} on the first line", path, token.size(), kShortest));
+  }
+  return token;
+}
+
+// Signals that end the program, as something to wait for. They must be blocked before any thread is started.
+class StopSignals {
+ public:
+  StopSignals() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGTERM);
+    sigaddset(&signals_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+  }
+  int wait() const {
+    int signal = 0;
+    while (sigwait(&signals_, &signal) != 0) {
+    }
+    return signal;
+  }
+  // Another one ends the program at once, as by default.
+  void unblock() const { pthread_sigmask(SIG_UNBLOCK, &signals_, nullptr); }
+
+ private:
+  sigset_t signals_{};
+};
+
+std::optional<HttpResponse> console_page(const HttpRequest& request) {
+  const ConsoleFile* file = find_console_file(request.path);
+  if (file == nullptr) return std::nullopt;
+  return page_response(request, {file->content, file->content_type, file->etag});
+}
+
+std::string url_of(const HttpServerOptions& http, int port) {
+  const bool is_v6 = http.address.find(':') != std::string::npos;
+  return fmt::format("{}://{}:{}", http.tls_certificate.empty() ? "http" : "https",
+                     is_v6 ? "[" + http.address + "]" : http.address, port);
+}
+
+void print_settings(const ServeOptions& options, int port) {
+  const std::string url = url_of(options.http, port);
+  LOG_INFO("REST API at {}/v1/models, page to draw on at {}/, metrics at {}/monitoring/prometheus/metrics", url, url,
+           url);
+  LOG_INFO(
+      "Settings: threads={} max_batch_size={} max_queue={} rest_api_timeout_in_ms={} drain_seconds={} token={} cors={}",
+      options.store.servable.threads, options.store.servable.max_batch_size, options.store.servable.max_queue_examples,
+      options.request_timeout_ms, options.drain_seconds, options.http.bearer_token.empty() ? "no" : "yes",
+      options.http.cors_allow_origin.empty() ? "no" : options.http.cors_allow_origin);
+}
+
+absl::Status drain(const ServeOptions& options, ModelStore& store, HttpServer& http, int signal) {
+  LOG_INFO("{}: answering what has begun, within {} s", signal == SIGTERM ? "SIGTERM" : "SIGINT",
+           options.drain_seconds);
+  const Clock::time_point by = Clock::now() + seconds(options.drain_seconds);
+  const auto left = [by] {
+    return std::max(milliseconds(0), std::chrono::duration_cast<milliseconds>(by - Clock::now()));
+  };
+  // /readyz says 503 from here on.
+  const bool is_drained = store.drain(left());
+  http.stop(left());
+  if (!is_drained) return absl::DeadlineExceededError("requests still ran when the time for draining was over");
+  LOG_INFO("Stopped; every request has been answered");
+  return absl::OkStatus();
+}
+
+absl::Status run(ServeOptions options) {
+  const StopSignals signals;
+  init_logging(0);
+  options.store.servable.threads = options.threads > 0 ? options.threads : available_cores();
+  options.http.request_timeout = milliseconds(options.request_timeout_ms);
+  options.http.open_paths = {"/", "/console/", "/healthz", "/readyz"};
+  if (!options.token_file.empty()) {
+    LOCKSTEP_ASSIGN_OR_RETURN(options.http.bearer_token, read_token(options.token_file));
+  }
+  Metrics metrics;
+  RestOptions rest;
+  rest.pages = console_page;
+  ModelStore store(options.store);
+  const auto source = make_directory_source(
+      {options.model_name, options.model_base_path, milliseconds(1000 * options.poll_wait_seconds)});
+  LOCKSTEP_RETURN_IF_ERROR(source->start(store));
+  LOCKSTEP_ASSIGN_OR_RETURN(
+      const auto http, HttpServer::start(options.http, make_rest_handler(store, metrics, rest)));
+  print_settings(options, http->port());
+  const int signal = signals.wait();
+  signals.unblock();
+  source->stop();
+  return drain(options, store, *http, signal);
+}
+
+void add_limits(CLI::App* serve, ServeOptions& options) {
+  serve
+      ->add_option("--max_batch_size", options.store.servable.max_batch_size,
+                   "Most examples in one pass of the model (examples)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
+  serve
+      ->add_option("--max_queue", options.store.servable.max_queue_examples,
+                   "Most examples that wait for a pass; further requests are answered 503 (examples)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 24));
+  serve->add_option("--max_connections", options.http.max_connections, "Most connections at a time (connections)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 20));
+  serve->add_option("--max_body_bytes", options.http.max_body_bytes, "Largest body of a request (bytes)")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 32));
+  serve
+      ->add_option("--rest_api_timeout_in_ms", options.request_timeout_ms,
+                   "After which a request is answered 504 (milliseconds)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 3'600'000));
+  serve
+      ->add_option("--drain_seconds", options.drain_seconds,
+                   "How long requests may still run after SIGTERM or SIGINT (seconds)")
+      ->type_name("N")
+      ->check(CLI::Range(0, 3600));
+}
+
+void add_security(CLI::App* serve, ServeOptions& options) {
+  serve->add_option("--address", options.http.address, "Where to listen: this host only, unless you say 0.0.0.0 or ::")
+      ->type_name("IP");
+  CLI::Option* certificate =
+      serve->add_option("--tls_certificate", options.http.tls_certificate, "Serve https with this certificate (PEM)")
+          ->type_name("FILE")
+          ->check(CLI::ExistingFile);
+  CLI::Option* key = serve->add_option("--tls_key", options.http.tls_key, "The key of --tls_certificate (PEM)")
+                         ->type_name("FILE")
+                         ->check(CLI::ExistingFile);
+  certificate->needs(key);
+  key->needs(certificate);
+  serve
+      ->add_option("--auth_token_file", options.token_file,
+                   "Answer only those who send the token on this file's first line as \"Authorization: Bearer TOKEN\"")
+      ->type_name("FILE")
+      ->check(CLI::ExistingFile);
+  serve
+      ->add_option("--cors_allow_origin", options.http.cors_allow_origin,
+                   "Web pages of this origin may call the server; * is any")
+      ->type_name("ORIGIN");
+}
+
+}  // namespace
+
+void add_serve_command(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<ServeOptions>();
+  options->http.port = 8501;  // that of TensorFlow Serving's container
+  CLI::App* serve = app.add_subcommand(
+      "serve", "Answer predictions over HTTP as TensorFlow Serving does, with a page on which to draw a digit");
+  serve->option_defaults()->always_capture_default();
+  serve
+      ->add_option(
+          "--model_base_path,--model-base-path", options->model_base_path,
+          "The model: a directory of numbered versions (the newest is served, and the next when it appears), a "
+          "training run, or one exported model")
+      ->type_name("PATH")
+      ->required();
+  serve->add_option("--model_name,--model-name", options->model_name, "Its name in requests")->type_name("NAME");
+  serve->add_option("--rest_api_port,--rest-api-port", options->http.port, "Port of the REST API; 0: any free one")
+      ->type_name("PORT")
+      ->check(CLI::Range(0, 65535));
+  serve
+      ->add_option("--file_system_poll_wait_seconds", options->poll_wait_seconds,
+                   "How often --model_base_path is looked at for a new version (seconds)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 86400));
+  serve->add_option("--threads", options->threads, "CPU threads of a pass; 0: all cores (threads)")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1024));
+  add_limits(serve, *options);
+  add_security(serve, *options);
+  serve->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
+}
+
+}  // namespace lockstep

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// `lockstep serve` as a user runs it, with curl.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <thread>
+
+#include "tests/serve/model_fixture.h"
+#include "tests/support/fault_file.h"
+#include "tests/support/run_program.h"
+#include "tests/support/tmp_dir.h"
+
+namespace lockstep {
+namespace {
+
+using testing::HasSubstr;
+
+template <typename Condition>
+bool soon(Condition condition) {
+  for (int i = 0; i < 3000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+class ServeCommandTest : public testing::Test {
+ protected:
+  // Starts a server in the background and waits for its address.
+  void start(const std::string& flags) {
+    const Outcome started = run_shell(
+        fmt::format("{} serve --rest_api_port 0 --model_name tiny --model_base_path {} {} > {} 2>&1 & echo $!",
+                    LOCKSTEP_PROGRAM, base_, flags, log_));
+    pid_ = std::stoi(started.output);
+    ASSERT_TRUE(soon([&] {
+      std::smatch found;
+      const std::string text = file_exists(log_) ? slurp(log_) : "";
+      if (!std::regex_search(text, found, std::regex("REST API at (https?://[^/]*)/"))) return false;
+      url_ = found[1];
+      return true;
+    })) << slurp(log_);
+  }
+  void TearDown() override {
+    if (pid_ > 0) kill(pid_, SIGKILL);
+  }
+  std::string curl(const std::string& path, const std::string& flags = "") const {
+    return run_shell(fmt::format("curl -sS --max-time 30 {} '{}{}' 2>&1", flags, url_, path)).output;
+  }
+  std::string status(const std::string& path, const std::string& flags = "") const {
+    return curl(path, "-o /dev/null -w '%{http_code}' " + flags);
+  }
+  bool is_running() const { return kill(pid_, 0) == 0; }
+
+  const TmpDir directory_;
+  const std::string base_ = directory_.path() + "/base", log_ = directory_.path() + "/log";
+  std::string url_;
+  pid_t pid_ = 0;
+};
+
+TEST_F(ServeCommandTest, AnswersSwapsAndStops) {
+  write_run(base_ + "/1");
+  start("");
+  ASSERT_TRUE(soon([&] { return status("/readyz") == "200"; })) << slurp(log_);
+  const std::string body = "-d '{\"instances\": [[0,0,0,0,0,0,0,0,0,0,0,0], [1,1,1,1,1,1,1,1,1,1,1,1]]}'";
+  const auto answer = nlohmann::json::parse(curl("/v1/models/tiny:predict", body));
+  ASSERT_EQ(answer["predictions"].size(), 2) << answer;
+  EXPECT_EQ(answer["predictions"][1]["probabilities"].size(), 3);
+  EXPECT_THAT(curl("/"), HasSubstr("<!doctype html>"));
+  EXPECT_THAT(curl("/monitoring/prometheus/metrics"), HasSubstr("request_count{model_name=\"tiny\",status=\"OK\"} 1"));
+
+  write_run(directory_.path() + "/next");
+  ASSERT_TRUE(rename_path(directory_.path() + "/next", base_ + "/2").ok());
+  ASSERT_TRUE(soon([&] { return status("/v1/models/tiny/versions/2:predict", body) == "200"; })) << slurp(log_);
+  ASSERT_TRUE(soon([&] { return status("/v1/models/tiny/versions/1:predict", body) == "404"; })) << slurp(log_);
+
+  ASSERT_EQ(kill(pid_, SIGTERM), 0);
+  ASSERT_TRUE(soon([&] { return !is_running(); })) << slurp(log_);
+  EXPECT_THAT(slurp(log_), HasSubstr("Stopped; every request has been answered"));
+}
+
+TEST_F(ServeCommandTest, AsksForItsToken) {
+  write_run(base_);
+  ASSERT_TRUE(write_file_atomic(directory_.path() + "/token", "not-for-everyone\n").ok());
+  start("--auth_token_file " + directory_.path() + "/token");
+  ASSERT_TRUE(soon([&] { return status("/readyz") == "200"; })) << slurp(log_);
+  EXPECT_EQ(status("/v1/models/tiny"), "401");
+  EXPECT_EQ(status("/v1/models/tiny", "-H 'Authorization: Bearer not-for-you'"), "401");
+  EXPECT_EQ(status("/v1/models/tiny", "-H 'Authorization: Bearer not-for-everyone'"), "200");
+  EXPECT_EQ(status("/"), "200");
+  EXPECT_EQ(slurp(log_).find("not-for-everyone"), std::string::npos);
+}
+
+TEST_F(ServeCommandTest, SaysWhatItCannotServe) {
+  const Outcome missing =
+      run_shell(fmt::format("{} serve --rest_api_port 0 --model_base_path {} 2>&1", LOCKSTEP_PROGRAM, base_));
+  EXPECT_EQ(missing.exit_code, 1);
+  EXPECT_THAT(missing.output,
+              testing::AllOf(HasSubstr("it does not exist"), HasSubstr(base_ + "/<number>/saved_model.pb")));
+  write_run(base_);
+  start("");
+  const std::string port = url_.substr(url_.rfind(':') + 1);
+  const Outcome taken =
+      run_shell(fmt::format("{} serve --rest_api_port {} --model_base_path {} 2>&1", LOCKSTEP_PROGRAM, port, base_));
+  EXPECT_EQ(taken.exit_code, 1);
+  EXPECT_THAT(taken.output, testing::AllOf(HasSubstr("127.0.0.1 port " + port), HasSubstr("choose another port")));
+}
+
+}  // namespace
+}  // namespace lockstep
