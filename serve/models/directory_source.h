@@ -23,8 +23,9 @@ struct DirectorySourceOptions {
   std::chrono::milliseconds poll_wait{1000};
 };
 
-// A base path without a version is waited for, with a warning; start() fails when there is nothing at all at it. What
-// has been offered stays offered when the directory is gone.
+// Offers the newest version and, while that does not load, the next older one as well, and so on. A base path without
+// a version is waited for, with a warning; start() fails when there is nothing at all at it. What has been offered
+// stays offered when the directory is gone.
 std::unique_ptr<VersionSource> make_directory_source(const DirectorySourceOptions& options);
 
 }  // namespace lockstep

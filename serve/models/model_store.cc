@@ -12,6 +12,7 @@
 
 #include "core/base/log.h"
 #include "serve/models/directory_stamp.h"
+#include "serve/models/stored_model.h"
 
 namespace lockstep {
 namespace {
@@ -21,99 +22,23 @@ using Clock = std::chrono::steady_clock;
 // How often the loader looks for versions that have drained, failed ones whose files have changed, and retries.
 constexpr std::chrono::milliseconds kLookEvery{100};
 
-struct Version {
-  WantedVersion wanted;
-  bool is_wanted = true;
-  VersionState state = VersionState::kStart;
-  absl::Status status;
-  std::shared_ptr<Servable> servable;  // while it is available, or drains
-  int tries = 0;
-  Clock::time_point next_try;  // of a version that failed
-  Clock::time_point unload_by;
-  std::string stamp;  // of its files when it failed
-};
+// The wait after files of a broken version have come to rest, and its doubling: a directory that is being copied file
+// by file is not read again and again.
+constexpr std::chrono::milliseconds kFirstWait{100}, kLongestWait{5000};
 
-struct StoredModel {
-  std::map<int64_t, Version> versions;
-  std::optional<int64_t> wanted_default;
-  bool is_wanted = true;
-};
-
-using Models = std::map<std::string, StoredModel, std::less<>>;
-
-// What find() looks at: replaced whole at every change.
-struct ServedModel {
-  std::map<int64_t, std::shared_ptr<Servable>> by_version;
-  std::map<std::string, std::shared_ptr<Servable>, std::less<>> by_label;
-  std::shared_ptr<Servable> standard;
-};
-using Served = std::map<std::string, ServedModel, std::less<>>;
-
-std::string name_of(const std::string& model, const WantedVersion& version) {
-  return version.label.empty() ? fmt::format("version {} of model {}", version.version, model)
-                               : fmt::format("version {} ({}) of model {}", version.version, version.label, model);
+std::chrono::milliseconds wait_after_change(int changes) {
+  constexpr int kMostDoublings = 10;
+  return std::min(kFirstWait * (1 << std::min(changes, kMostDoublings)), kLongestWait);
 }
 
-std::shared_ptr<Servable> default_of(const StoredModel& model) {
-  const auto is_served = [](const Version& version) { return version.state == VersionState::kAvailable; };
-  if (model.wanted_default) {
-    const auto found = model.versions.find(*model.wanted_default);
-    if (found != model.versions.end() && is_served(found->second)) return found->second.servable;
-  }
-  for (auto at = model.versions.rbegin(); at != model.versions.rend(); ++at) {
-    if (is_served(at->second)) return at->second.servable;
-  }
-  return nullptr;
-}
-
-Served served_of(const Models& models) {
-  Served served;
-  for (const auto& [name, model] : models) {
-    ServedModel& entry = served[name];
-    entry.standard = default_of(model);
-    for (const auto& [number, version] : model.versions) {
-      if (version.state != VersionState::kAvailable) continue;
-      entry.by_version[number] = version.servable;
-      if (!version.wanted.label.empty()) entry.by_label[version.wanted.label] = version.servable;
-    }
-  }
-  return served;
-}
-
-std::string describe(const ModelSelector& selector) {
-  if (selector.version) return fmt::format("Specific({}, {})", selector.model, *selector.version);
-  if (!selector.label.empty()) return fmt::format("Label({}, {})", selector.model, selector.label);
-  return fmt::format("Latest({})", selector.model);
-}
-
-bool matches(const ModelSelector& selector, const Version& version) {
-  if (selector.version) return version.wanted.version == *selector.version;
-  return selector.label.empty() || version.wanted.label == selector.label;
-}
+// Copies of a status share a counter, which Abseil's library takes down where ThreadSanitizer does not see it.
+absl::Status own_copy(const absl::Status& status) { return absl::Status(status.code(), status.message()); }
 
 }  // namespace
 
-std::string_view version_state_name(VersionState state) {
-  switch (state) {
-    case VersionState::kUnknown:
-      return "UNKNOWN";
-    case VersionState::kStart:
-      return "START";
-    case VersionState::kLoading:
-      return "LOADING";
-    case VersionState::kAvailable:
-      return "AVAILABLE";
-    case VersionState::kUnloading:
-      return "UNLOADING";
-    case VersionState::kEnd:
-      return "END";
-  }
-  return "UNKNOWN";
-}
-
 class ModelStore::Impl {
  public:
-  explicit Impl(const StoreOptions& options) : options_(options), served_(std::make_shared<const Served>()) {
+  explicit Impl(const StoreOptions& options) : options_(options), served_(std::make_shared<const ServedModels>()) {
     loader_ = std::thread([this] { keep_up(); });
   }
 
@@ -127,10 +52,10 @@ class ModelStore::Impl {
   }
 
   absl::StatusOr<std::shared_ptr<Servable>> find(const ModelSelector& selector) const {
-    const std::shared_ptr<const Served> served = snapshot();
+    const std::shared_ptr<const ServedModels> served = snapshot();
     const auto model = served->find(selector.model);
     if (model != served->end()) {
-      if (auto servable = pick(model->second, selector)) return servable;
+      if (auto servable = model->second.pick(selector)) return servable;
     }
     // Wanted, but not there: why.
     const std::lock_guard lock(mutex_);
@@ -150,9 +75,9 @@ class ModelStore::Impl {
     if (model != models_.end()) {
       const std::shared_ptr<Servable> standard = default_of(model->second);
       for (auto at = model->second.versions.rbegin(); at != model->second.versions.rend(); ++at) {
-        const Version& version = at->second;
+        const StoredVersion& version = at->second;
         if (!matches(selector, version)) continue;
-        result.push_back({at->first, version.wanted.label, version.state, version.status,
+        result.push_back({at->first, version.wanted.label, version.state, own_copy(version.status),
                           standard != nullptr && version.servable == standard, version.wanted.path});
       }
     }
@@ -171,9 +96,15 @@ class ModelStore::Impl {
 
   bool ready() const {
     const std::lock_guard lock(mutex_);
-    return !draining_ && !models_.empty() && std::all_of(models_.begin(), models_.end(), [](const auto& model) {
-      return default_of(model.second) != nullptr;
-    });
+    bool is_any_there = false;
+    for (const auto& [name, model] : models_) {
+      const bool is_there = default_of(model) != nullptr;
+      const bool is_awaited =
+          std::ranges::any_of(model.versions, [](const auto& each) { return each.second.is_wanted; });
+      if (is_awaited && !is_there) return false;
+      is_any_there |= is_there;
+    }
+    return is_any_there && !draining_;
   }
 
   void set_wanted(const std::string& source, std::vector<WantedModel> models) {
@@ -200,17 +131,7 @@ class ModelStore::Impl {
   }
 
  private:
-  static std::shared_ptr<Servable> pick(const ServedModel& model, const ModelSelector& selector) {
-    if (selector.version) {
-      const auto found = model.by_version.find(*selector.version);
-      return found == model.by_version.end() ? nullptr : found->second;
-    }
-    if (selector.label.empty()) return model.standard;
-    const auto found = model.by_label.find(selector.label);
-    return found == model.by_label.end() ? nullptr : found->second;
-  }
-
-  static absl::Status not_ready(const ModelSelector& selector, const Version& version) {
+  static absl::Status not_ready(const ModelSelector& selector, const StoredVersion& version) {
     if (!version.status.ok()) {
       return absl::UnavailableError(fmt::format("{}: version {} did not load: {}", describe(selector),
                                                 version.wanted.version, std::string(version.status.message())));
@@ -219,15 +140,15 @@ class ModelStore::Impl {
                                               version.wanted.version, version_state_name(version.state)));
   }
 
-  std::shared_ptr<const Served> snapshot() const {
+  std::shared_ptr<const ServedModels> snapshot() const {
     const std::lock_guard lock(served_mutex_);
     return served_;
   }
 
-  // The rest under the lock, but for load().
+  // The rest under the lock, which those that take it let go of while they work.
 
   void publish() {
-    auto served = std::make_shared<const Served>(served_of(models_));
+    auto served = std::make_shared<const ServedModels>(served_of(models_));
     const std::lock_guard lock(served_mutex_);
     served_.swap(served);
   }
@@ -237,6 +158,7 @@ class ModelStore::Impl {
     for (const auto& [name, model] : models_) {
       for (const auto& [number, version] : model.versions) sum += version.servable ? version.servable->running() : 0;
     }
+    for (const auto& servable : retired_) sum += servable->running();
     return sum;
   }
 
@@ -253,21 +175,8 @@ class ModelStore::Impl {
           LOG_WARNING("model {} of {} is passed over: {} has one of this name", wanted.name, source, taken->second);
           continue;
         }
-        want(wanted);
+        want(models_, wanted);
       }
-    }
-  }
-
-  void want(const WantedModel& wanted) {
-    StoredModel& model = models_[wanted.name];
-    model.is_wanted = true;
-    model.wanted_default = wanted.default_version;
-    for (const WantedVersion& each : wanted.versions) {
-      Version& version = model.versions[each.version];
-      version.is_wanted = true;
-      if (version.state == VersionState::kUnloading && version.servable) version.state = VersionState::kAvailable;
-      if (version.servable == nullptr && version.wanted.path != each.path) version = Version();
-      version.wanted = each;
     }
   }
 
@@ -275,37 +184,69 @@ class ModelStore::Impl {
   void keep_up() {
     std::unique_lock lock(mutex_);
     while (!stopping_) {
-      if (!draining_) load_next(lock);
+      if (!draining_) {
+        look_at_failed(lock);
+        load_next(lock);
+      }
       if (unload(lock)) continue;
       if (!stopping_ && (draining_ || !next_to_load())) changed_.wait_for(lock, kLookEvery);
     }
   }
 
+  // Versions whose files have changed since they failed, and have come to rest, are tried anew.
+  void look_at_failed(std::unique_lock<std::mutex>& lock) {
+    const Clock::time_point now = Clock::now();
+    if (now < next_look_) return;
+    next_look_ = now + kLookEvery;
+    std::vector<std::pair<std::string, WantedVersion>> failed;
+    for (const auto& [name, model] : models_) {
+      for (const auto& [number, version] : model.versions) {
+        if (version.is_wanted && !version.status.ok()) failed.emplace_back(name, version.wanted);
+      }
+    }
+    for (const auto& [name, wanted] : failed) {
+      lock.unlock();
+      std::string stamp = directory_stamp(wanted.path);
+      lock.lock();
+      // May have become unwanted, or another, meanwhile.
+      StoredVersion* version = find_version(name, wanted);
+      if (version != nullptr && !version->status.ok()) note_stamp(*version, std::move(stamp));
+    }
+  }
+
+  static void note_stamp(StoredVersion& version, std::string stamp) {
+    if (stamp != version.stamp) {
+      version.is_changing = true;
+      version.stamp = std::move(stamp);
+    } else if (version.is_changing) {
+      version.is_changing = false;
+      version.tries = 0;
+      version.next_try = Clock::now() + wait_after_change(version.changes++);
+    }
+  }
+
+  // Null unless the version is there with the same path.
+  StoredVersion* find_version(const std::string& name, const WantedVersion& wanted) {
+    const auto model = models_.find(name);
+    if (model == models_.end()) return nullptr;
+    const auto version = model->second.versions.find(wanted.version);
+    const bool is_there = version != model->second.versions.end() && version->second.wanted.path == wanted.path;
+    return is_there ? &version->second : nullptr;
+  }
+
   struct ToLoad {
     std::string model;
-    Version* version = nullptr;
+    StoredVersion* version = nullptr;
   };
 
-  // A wanted version that has not been tried, or whose time has come again.
   std::optional<ToLoad> next_to_load() {
     const Clock::time_point now = Clock::now();
     for (auto& [name, model] : models_) {
       for (auto at = model.versions.rbegin(); at != model.versions.rend(); ++at) {
-        Version& version = at->second;
-        if (!version.is_wanted || version.servable != nullptr) continue;
-        if (version.state == VersionState::kEnd && !may_try_again(version, now)) continue;
-        return ToLoad{name, &version};
+        if (should_load(at->second, options_.max_load_retries, now)) return ToLoad{name, &at->second};
       }
     }
     return std::nullopt;
-  }
-
-  bool may_try_again(Version& version, Clock::time_point now) const {
-    if (directory_stamp(version.wanted.path) != version.stamp) {
-      version.tries = 0;
-      return true;
-    }
-    return version.tries <= options_.max_load_retries && version.next_try <= now;
   }
 
   void load_next(std::unique_lock<std::mutex>& lock) {
@@ -313,7 +254,7 @@ class ModelStore::Impl {
     if (!next) return;
     const std::string model = next->model;
     const WantedVersion wanted = next->version->wanted;
-    next->version->state = VersionState::kLoading;
+    if (next->version->servable == nullptr) next->version->state = VersionState::kLoading;
     ++next->version->tries;
     lock.unlock();
     const std::string stamp = directory_stamp(wanted.path);
@@ -321,41 +262,50 @@ class ModelStore::Impl {
     auto servable = Servable::load({model, wanted.version, wanted.label}, wanted.path, options_.servable);
     const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start).count();
     lock.lock();
-    loaded(model, wanted, stamp, took, std::move(servable));
+    loaded(model, wanted, stamp, took, servable);
   }
 
+  // What is left in `servable` goes with the caller.
   void loaded(const std::string& name, const WantedVersion& wanted, const std::string& stamp, int64_t took_ms,
-              absl::StatusOr<std::shared_ptr<Servable>> servable) {
-    Version& version = models_[name].versions[wanted.version];  // never erased while it loads
-    if (version.wanted.path != wanted.path) return;             // the source has changed its mind
-    version.status = servable.status();
-    if (servable.ok()) {
-      version.state = VersionState::kAvailable;
-      version.servable = *std::move(servable);
-      version.tries = 0;
-      LOG_INFO("Serving {} ({}): loaded and warmed in {} ms", name_of(name, wanted), wanted.path, took_ms);
-      publish();
+              absl::StatusOr<std::shared_ptr<Servable>>& servable) {
+    StoredVersion* const found = find_version(name, wanted);
+    if (found == nullptr) return;  // the source has changed its mind
+    StoredVersion& version = *found;
+    if (!version.is_wanted) {
+      // It must not take over, not even for a moment. One that it was to replace drains.
+      if (version.servable == nullptr) version.state = VersionState::kEnd;
       return;
     }
-    version.state = VersionState::kEnd;
-    version.stamp = stamp;
-    version.next_try = Clock::now() + options_.load_retry_interval;
-    const std::shared_ptr<Servable> standard = default_of(models_[name]);
-    LOG_ERROR("{} does not load (try {} of {}): {}{}", name_of(name, wanted), version.tries,
-              options_.max_load_retries + 1, std::string(version.status.message()),
-              standard ? fmt::format("; version {} goes on serving", standard->id().version) : "");
+    version.status = servable.status();
+    if (!servable.ok()) return failed(name, version, stamp);
+    const std::shared_ptr<Servable> before = default_of(models_[name]);
+    version.state = VersionState::kAvailable;
+    version.tries = version.changes = 0;
+    version.servable.swap(*servable);
+    if (*servable != nullptr) retired_.push_back(*std::move(servable));
+    publish();
+    LOG_INFO("Serving {} ({}): loaded and warmed in {} ms{}", version_name(name, wanted), wanted.path, took_ms,
+             what_it_replaces(name, before));
   }
 
-  // Whether what is wanted instead of this model's unwanted versions is there, or nothing is.
-  static bool may_unload(const StoredModel& model) {
-    if (!model.is_wanted) return true;
-    bool is_any_available = false, is_any_pending = false;
-    for (const auto& [number, version] : model.versions) {
-      if (!version.is_wanted) continue;
-      is_any_available |= version.state == VersionState::kAvailable;
-      is_any_pending |= version.state == VersionState::kStart || version.state == VersionState::kLoading;
-    }
-    return is_any_available && !is_any_pending;
+  // "; draining version 1 (3 requests)"
+  std::string what_it_replaces(const std::string& name, const std::shared_ptr<Servable>& before) {
+    const StoredModel& model = models_[name];
+    if (before == nullptr || before == default_of(model)) return "";
+    const auto old = model.versions.find(before->id().version);
+    const bool goes = old == model.versions.end() || !old->second.is_wanted || old->second.servable != before;
+    return goes ? fmt::format("; draining version {} ({} requests)", before->id().version, before->running()) : "";
+  }
+
+  void failed(const std::string& name, StoredVersion& version, const std::string& stamp) {
+    if (version.servable == nullptr) version.state = VersionState::kEnd;
+    version.stamp = stamp;
+    version.is_changing = false;
+    version.next_try = Clock::now() + options_.load_retry_interval;
+    const std::shared_ptr<Servable> standard = default_of(models_[name]);
+    LOG_ERROR("{} does not load (try {} of {}): {}{}", version_name(name, version.wanted), version.tries,
+              options_.max_load_retries + 1, std::string(version.status.message()),
+              standard ? fmt::format("; version {} goes on serving", standard->id().version) : "");
   }
 
   // True when something has changed.
@@ -363,23 +313,14 @@ class ModelStore::Impl {
     std::vector<std::shared_ptr<Servable>> gone;
     bool is_changed = false;
     for (auto model = models_.begin(); model != models_.end();) {
-      auto& versions = model->second.versions;
-      const bool may_go = may_unload(model->second);
-      for (auto at = versions.begin(); at != versions.end();) {
-        Version& version = at->second;
-        if (!version.is_wanted && version.state == VersionState::kAvailable && may_go) {
-          start_unloading(model->first, version);
-          is_changed = true;
-        }
-        if (version.state == VersionState::kUnloading && is_drained(model->first, version)) {
-          gone.push_back(std::move(version.servable));
-          version.state = VersionState::kEnd;
-        }
-        const bool is_over = version.state == VersionState::kEnd || version.state == VersionState::kStart;
-        at = !version.is_wanted && is_over ? versions.erase(at) : std::next(at);
-      }
-      model = !model->second.is_wanted && versions.empty() ? models_.erase(model) : std::next(model);
+      is_changed |= unload_versions(model->first, model->second, gone);
+      const bool is_over = !model->second.is_wanted && model->second.versions.empty();
+      model = is_over ? models_.erase(model) : std::next(model);
     }
+    for (auto& servable : retired_) {
+      if (is_ours_alone(servable)) gone.push_back(std::move(servable));
+    }
+    std::erase(retired_, nullptr);
     if (is_changed) publish();
     if (gone.empty()) return is_changed;
     lock.unlock();
@@ -390,21 +331,39 @@ class ModelStore::Impl {
     return true;
   }
 
-  void start_unloading(const std::string& model, Version& version) {
-    version.state = VersionState::kUnloading;
-    version.unload_by = Clock::now() + options_.unload_bound;
-    LOG_INFO("Draining {} ({} requests run)", name_of(model, version.wanted), version.servable->running());
+  // Moves the servables of versions that have drained to `gone`. True when there is one less that answers.
+  bool unload_versions(const std::string& name, StoredModel& model, std::vector<std::shared_ptr<Servable>>& gone) {
+    bool is_changed = false;
+    const bool may_go = may_unload(model);
+    for (auto at = model.versions.begin(); at != model.versions.end();) {
+      StoredVersion& version = at->second;
+      if (!version.is_wanted && version.state == VersionState::kAvailable && may_go) {
+        version.state = VersionState::kUnloading;
+        version.unload_by = Clock::now() + options_.unload_bound;
+        is_changed = true;
+      }
+      if (version.state == VersionState::kUnloading && is_drained(name, version)) {
+        gone.push_back(std::move(version.servable));
+        version.state = VersionState::kEnd;
+      }
+      const bool is_over = version.state == VersionState::kEnd || version.state == VersionState::kStart;
+      at = !version.is_wanted && is_over ? model.versions.erase(at) : std::next(at);
+    }
+    return is_changed;
   }
 
-  // A request may still be about to start: it holds the servable, which then lives as long.
-  bool is_drained(const std::string& model, const Version& version) const {
-    const int64_t running = version.servable->running();
-    if (running > 0 && Clock::now() < version.unload_by) return false;
-    if (running > 0) {
-      LOG_WARNING("{}: {} requests still run after {} ms", name_of(model, version.wanted), running,
-                  options_.unload_bound.count());
+  // No request runs, and none that has found it is about to: those hold it. What nobody holds, nobody can get.
+  static bool is_ours_alone(const std::shared_ptr<Servable>& servable) {
+    return servable->running() == 0 && servable.use_count() == 1;
+  }
+
+  bool is_drained(const std::string& name, const StoredVersion& version) const {
+    if (!is_ours_alone(version.servable)) {
+      if (Clock::now() < version.unload_by) return false;
+      LOG_WARNING("{}: {} requests still run after {} ms", version_name(name, version.wanted),
+                  version.servable->running(), options_.unload_bound.count());
     }
-    LOG_INFO("Unloaded {}", name_of(model, version.wanted));
+    LOG_INFO("Unloaded {}", version_name(name, version.wanted));
     return true;
   }
 
@@ -412,13 +371,15 @@ class ModelStore::Impl {
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
-  Models models_;
+  StoredModels models_;
   std::map<std::string, std::vector<WantedModel>> wanted_;  // by source
+  std::vector<std::shared_ptr<Servable>> retired_;          // others of their number have taken over
   bool stopping_ = false, draining_ = false;
 
   mutable std::mutex served_mutex_;  // guards the pointer; taken last, for no longer than a copy
-  std::shared_ptr<const Served> served_;
+  std::shared_ptr<const ServedModels> served_;
 
+  Clock::time_point next_look_;  // of the loader
   std::thread loader_;
 };
 

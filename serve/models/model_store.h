@@ -48,7 +48,8 @@ struct WantedModel {
 
 struct StoreOptions {
   ServableOptions servable;
-  int max_load_retries = 5;  // of a version that does not load; again when its files change
+  // Of a version that does not load. When its files change it is tried anew, as soon as they are at rest.
+  int max_load_retries = 5;
   std::chrono::milliseconds load_retry_interval{60000};
   std::chrono::milliseconds unload_bound{30000};  // for requests on a version that goes
 };
@@ -66,11 +67,13 @@ class ModelStore {
   // "Could not find any versions of model NAME".
   absl::StatusOr<std::vector<VersionStatus>> status(const ModelSelector& selector) const;
   std::vector<std::string> models() const;  // names, sorted
-  // Every wanted model has an available version, there is at least one model, and drain() has not been called.
+  // Every model of which a version is wanted has one available, there is at least one such model, and drain() has not
+  // been called. A model that has no versions yet does not keep the others' server from being ready.
   bool ready() const;
 
   // What `source` wants from now on, instead of what it wanted before. Returns at once; a version that no longer is
-  // wanted goes after those that are wanted instead of it have been loaded, or have failed and left it the only one.
+  // wanted goes after those that are wanted instead of it have been loaded, and stays if none of them loads. A number
+  // that is wanted from another path than before is loaded from there.
   void set_wanted(const std::string& source, std::vector<WantedModel> models);
 
   // Not ready from now on, loads nothing more, and waits for running requests. False when some still ran at the bound.

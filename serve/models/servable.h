@@ -43,7 +43,8 @@ struct PredictTask {
 
 struct ServableOptions {
   int threads = 1;                    // of a pass
-  int64_t max_batch_size = 64;        // examples in one pass; a larger request is cut into passes
+  int64_t max_batch_size = 64;        // examples in one pass; a larger request is cut into passes, which
+                                      // take turns with other requests
   int64_t max_queue_examples = 4096;  // waiting; beyond, requests are turned away
 };
 

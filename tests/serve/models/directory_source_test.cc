@@ -107,6 +107,34 @@ TEST(DirectorySource, OffersANewVersionWhenItAppears) {
   EXPECT_TRUE(serves(2));
 }
 
+TEST(DirectorySource, OffersAnOlderVersionWhileTheNewestDoesNotLoad) {
+  const TmpDir directory;
+  write_run(directory.path() + "/1");
+  write_run(directory.path() + "/2");
+  for (const std::string broken : {"/3", "/4"}) {
+    ASSERT_TRUE(make_directories(directory.path() + broken).ok());
+    ASSERT_TRUE(write_file_atomic(directory.path() + broken + "/saved_model.pb", "no model").ok());
+  }
+  ModelStore store({});
+  const auto source = make_directory_source({"tiny", directory.path(), milliseconds(10)});
+  ASSERT_TRUE(source->start(store).ok());
+  const auto serving = [&] {
+    const auto servable = store.find({"tiny", std::nullopt, ""});
+    return servable.ok() ? (*servable)->id().version : 0;
+  };
+  for (int i = 0; i < 3000 && serving() == 0; ++i) std::this_thread::sleep_for(milliseconds(10));
+  EXPECT_EQ(serving(), 2);
+  // The newest is mended: it takes over, and the others are not wanted any more.
+  ASSERT_TRUE(remove_file(directory.path() + "/4/saved_model.pb").ok());
+  write_run(directory.path() + "/4");
+  const auto is_alone = [&] {
+    const auto all = store.status({"tiny", std::nullopt, ""});
+    return serving() == 4 && all.ok() && all->size() == 1;
+  };
+  for (int i = 0; i < 3000 && !is_alone(); ++i) std::this_thread::sleep_for(milliseconds(10));
+  EXPECT_TRUE(is_alone());
+}
+
 TEST(DirectorySource, WaitsForTheFirstVersionButNotForAMissingPath) {
   const TmpDir directory;
   ModelStore store({});

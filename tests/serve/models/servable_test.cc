@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 #include <numeric>
 
@@ -120,6 +121,31 @@ TEST_F(ServableTest, ManyAtOnceGetTheirOwnAnswersInSharedPasses) {
   }
   EXPECT_GT(largest, 1);
   EXPECT_LE(largest, 16);
+}
+
+TEST_F(ServableTest, LargeRequestLetsOthersInBetweenItsPasses) {
+  const auto servable = load({.max_batch_size = 4});
+  std::promise<void> all_queued;
+  servable->predict({example(0), 1, std::chrono::steady_clock::time_point::max(),
+                     [released = all_queued.get_future().share()](const Answer&) { released.wait(); }});
+  std::promise<bool> large_done;
+  std::atomic<bool> is_lone_done{false};
+  servable->predict({examples(0, 101), 101, std::chrono::steady_clock::time_point::max(), [&](const Answer& answer) {
+                       EXPECT_TRUE(answer.ok());
+                       large_done.set_value(is_lone_done);
+                     }});
+  auto other_large = ask(*servable, examples(50, 42), 42);
+  servable->predict({example(1), 1, std::chrono::steady_clock::time_point::max(),
+                     [&](const Answer& answer) { is_lone_done = answer.ok(); }});
+  all_queued.set_value();
+  EXPECT_TRUE(large_done.get_future().get()) << "the lone request waited for all of the large one";
+  const Answer answer = other_large.get();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  ASSERT_EQ(answer->classes.size(), 42);
+  for (int i = 0; i < 42; ++i) {
+    const auto at = answer->probabilities.begin() + i * kClasses;
+    EXPECT_EQ(std::vector<float>(at, at + kClasses), expected(50 + i)) << i;
+  }
 }
 
 TEST_F(ServableTest, TurnsAwayWhatTheQueueCannotHold) {

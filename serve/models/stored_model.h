@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a ModelStore keeps of its models, and what it shows of them to requests. Not thread-safe.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "serve/models/model_store.h"
+
+namespace lockstep {
+
+struct StoredVersion {
+  WantedVersion wanted;
+  bool is_wanted = true;
+  VersionState state = VersionState::kStart;
+  absl::Status status;  // of the last try to load it
+  // While it is available or drains. Of another path than wanted.path until what is there has been loaded.
+  std::shared_ptr<Servable> servable;
+  std::chrono::steady_clock::time_point unload_by;
+
+  // Of a version that failed:
+  int tries = 0;    // since its files changed
+  int changes = 0;  // of its files
+  std::chrono::steady_clock::time_point next_try;
+  std::string stamp;  // of its files, when last looked at
+  bool is_changing = false;
+};
+
+struct StoredModel {
+  std::map<int64_t, StoredVersion> versions;
+  std::optional<int64_t> wanted_default;
+  bool is_wanted = true;
+};
+
+using StoredModels = std::map<std::string, StoredModel, std::less<>>;
+
+// The version that answers requests which name none; null for none.
+std::shared_ptr<Servable> default_of(const StoredModel& model);
+
+// Whether a version is wanted that is not there yet, and may be loaded at `now`.
+bool should_load(const StoredVersion& version, int max_retries, std::chrono::steady_clock::time_point now);
+
+// Whether what is wanted instead of this model's unwanted versions is there, or nothing is wanted.
+bool may_unload(const StoredModel& model);
+
+// Changes what is wanted; what has been loaded, or tried, of the same path stays.
+void want(StoredModels& models, const WantedModel& wanted);
+
+bool matches(const ModelSelector& selector, const StoredVersion& version);
+std::string describe(const ModelSelector& selector);                               // "Specific(mnist, 7)"
+std::string version_name(const std::string& model, const WantedVersion& version);  // "version 7 (v7) of model mnist"
+
+// What find() looks at: replaced whole at every change.
+struct ServedModel {
+  std::map<int64_t, std::shared_ptr<Servable>> by_version;
+  std::map<std::string, std::shared_ptr<Servable>, std::less<>> by_label;
+  std::shared_ptr<Servable> standard;
+
+  std::shared_ptr<Servable> pick(const ModelSelector& selector) const;  // null for none
+};
+using ServedModels = std::map<std::string, ServedModel, std::less<>>;
+ServedModels served_of(const StoredModels& models);
+
+}  // namespace lockstep
