@@ -257,52 +257,68 @@ absl::StatusOr<TrainedModel> load_trained_model(const std::string& path, const M
 
 namespace {
 
-// Whether all that is there is what write_run_directory() leaves when its process is killed: the network, and files of
-// a checkpoint without the index that would make it one.
-bool is_abandoned(const std::string& directory) {
+// Whether nothing would be lost by writing this model here: all that is there is what a killed write_run_directory() of
+// it leaves, the same network and files of a checkpoint without the index that would make it one. Another network may
+// be somebody's work, of which there is no copy.
+bool is_abandoned(const std::string& directory, const std::string& yaml) {
   const auto names = list_directory(directory);
-  return names.ok() && std::all_of(names->begin(), names->end(), [](const std::string& name) {
-           return name.starts_with(kModelYaml) || name.starts_with("model.ckpt-") ||
-                  name.starts_with("checkpoint.tmp.");
-         });
+  const bool leftovers =
+      names.ok() && std::all_of(names->begin(), names->end(), [](const std::string& name) {
+        return name.starts_with(kModelYaml) || name.starts_with("model.ckpt-") || name.starts_with("checkpoint.tmp.");
+      });
+  if (!leftovers) return false;
+  const auto found = read_file(join_path(directory, kModelYaml), kMaxFileBytes);
+  return found.ok() && *found == yaml;
 }
 
-absl::Status write_run_files(const TrainedModel& model, const Network& network, const std::string& directory) {
+absl::Status write_run_files(const TrainedModel& model, const Network& network, const std::string& yaml,
+                             const std::string& directory) {
   CheckpointData data{.global_step = model.global_step, .tensors = {}};
   for (const Param& param : network.params().params()) {
     const std::span<const float> values(model.weights.data() + param.offset, static_cast<size_t>(param.size));
     data.tensors.push_back({param.name, param.shape, values});
   }
   LOCKSTEP_ASSIGN_OR_RETURN(const auto manager, CheckpointManager::create(directory));
-  LOCKSTEP_RETURN_IF_ERROR(write_file_atomic(join_path(directory, kModelYaml), to_yaml(model.config)));
+  LOCKSTEP_RETURN_IF_ERROR(write_file_atomic(join_path(directory, kModelYaml), yaml));
   LOCKSTEP_RETURN_IF_ERROR(manager->save_async(data));
   return manager->wait();
+}
+
+// What write_run_files() made in a directory that held `before`. The index first: without it the rest is no checkpoint.
+void remove_run_files(const std::string& directory, const std::vector<std::string>& before) {
+  auto names = list_directory(directory);
+  if (!names.ok()) return;
+  std::stable_partition(names->begin(), names->end(), [](const std::string& name) { return name.ends_with(".index"); });
+  for (const std::string& name : *names) {
+    const bool ours = name == kModelYaml || name == "checkpoint" || name.starts_with("model.ckpt-");
+    if (ours && !std::binary_search(before.begin(), before.end(), name)) {
+      remove_file(join_path(directory, name)).IgnoreError();
+    }
+  }
 }
 
 }  // namespace
 
 absl::Status write_run_directory(const TrainedModel& model, const std::string& directory) {
+  const std::string yaml = to_yaml(model.config);
   const bool is_new = !is_directory(directory);
   const bool has_network = file_exists(join_path(directory, kModelYaml));
-  if (bundle_prefix(directory).ok() || (has_network && !is_abandoned(directory))) {
+  if (bundle_prefix(directory).ok() || (has_network && !is_abandoned(directory, yaml))) {
     return absl::AlreadyExistsError(
         fmt::format("{} holds a run or a checkpoint already; name another directory, or remove it first", directory));
   }
   LOCKSTEP_ASSIGN_OR_RETURN(const Network network, Network::build(model.config));
-  const absl::Status status = write_run_files(model, network, directory);
+  std::vector<std::string> before;
+  if (!is_new) {
+    LOCKSTEP_ASSIGN_OR_RETURN(before, list_directory(directory));
+  }
+  const absl::Status status = write_run_files(model, network, yaml, directory);
   if (status.ok()) return status;
   // Half a run would be in the way of the next try. The first error is the one to tell.
   if (is_new) {
     remove_tree(directory).IgnoreError();
-    return status;
-  }
-  remove_file(join_path(directory, kModelYaml)).IgnoreError();
-  const auto names = list_directory(directory);
-  if (!names.ok()) return status;
-  for (const std::string& name : *names) {
-    if (name.starts_with(fmt::format("model.ckpt-{}.", model.global_step))) {
-      remove_file(join_path(directory, name)).IgnoreError();
-    }
+  } else {
+    remove_run_files(directory, before);
   }
   return status;
 }

@@ -42,7 +42,8 @@ absl::StatusOr<TrainedModel> load_trained_model(const std::string& path);
 absl::StatusOr<TrainedModel> load_trained_model(const std::string& path, const ModelConfig& config);
 
 // Writes the model as a run directory, as mnist_train leaves it: model.yaml and, last, a checkpoint of its step,
-// without variables of Adam. The directory is made when missing; AlreadyExists when there is a run in it.
+// without variables of Adam. The directory is made when missing; AlreadyExists when there is a run, a checkpoint or
+// another network in it. After a failure nothing of it is left, and what a killed call left is in no later one's way.
 absl::Status write_run_directory(const TrainedModel& model, const std::string& directory);
 
 // InvalidArgument, naming the layer and both descriptions, unless the two networks compute the same from the same

@@ -178,6 +178,66 @@ TEST_F(TrainedModelTest, FailedWriteLeavesNothingInTheWayOfTheNext) {
   }
 }
 
+// One operation on files that changes something fails, the `at`-th from 0; everything after it works.
+class FailNth : public FileHooks {
+ public:
+  explicit FailNth(int at) : left_(at) {}
+  absl::Status before(FileOp op, const std::string& path, size_t* bytes) override {
+    if (op == FileOp::kOpen || left_-- != 0) return absl::OkStatus();
+    *bytes /= 2;
+    return absl::ErrnoToStatus(EIO, fmt::format("{}: injected failure of {}", path, file_op_name(op)));
+  }
+  bool failed() const { return left_ < 0; }
+
+ private:
+  std::atomic<int> left_;
+};
+
+// In a directory with files of its owner: only what was written goes.
+TEST_F(TrainedModelTest, FailureAtAnyStepLeavesTheDirectoryAsItWas) {
+  const auto model = load_trained_model(dir_.path());
+  ASSERT_TRUE(model.ok()) << model.status();
+  bool failed = true;
+  int at = 0;
+  for (; failed; ++at) {
+    ASSERT_LT(at, 100);
+    const std::string used = dir_.file(fmt::format("used{}", at)), fresh = dir_.file(fmt::format("fresh{}", at));
+    ASSERT_TRUE(make_directories(used).ok());
+    spill(join_path(used, "notes.txt"), "mine");
+    for (const std::string& directory : {used, fresh}) {
+      FailNth fail(at);
+      const ScopedFileHooks hooks(&fail);
+      const absl::Status status = write_run_directory(*model, directory);
+      failed = fail.failed();
+      EXPECT_EQ(status.ok(), !failed) << at << ": " << status;
+    }
+    if (!failed) break;
+    EXPECT_THAT(list_directory(used).value(), ElementsAre("notes.txt")) << at;
+    EXPECT_FALSE(file_exists(fresh)) << at;
+    ASSERT_TRUE(write_run_directory(*model, used).ok()) << at;
+    expect_weights(load_trained_model(used), 10);
+  }
+  EXPECT_GT(at, 10);
+}
+
+TEST_F(TrainedModelTest, AnotherNetworkIsNotWrittenOver) {
+  const auto model = load_trained_model(dir_.path());
+  ASSERT_TRUE(model.ok()) << model.status();
+  const std::string directory = dir_.file("mine"), yaml = join_path(directory, "model.yaml");
+  ASSERT_TRUE(make_directories(directory).ok());
+  spill(yaml, "# mine\n" + to_yaml(config_));
+  const absl::Status status = write_run_directory(*model, directory);
+  EXPECT_TRUE(absl::IsAlreadyExists(status)) << status;
+  EXPECT_EQ(slurp(yaml), "# mine\n" + to_yaml(config_));
+  spill(yaml, to_yaml(config_));
+  spill(join_path(directory, "events.out.tfevents.1"), "a run");
+  EXPECT_TRUE(absl::IsAlreadyExists(write_run_directory(*model, directory)));
+  LOCKSTEP_CHECK(remove_file(join_path(directory, "events.out.tfevents.1")).ok());
+  // What a killed import of the same model leaves.
+  ASSERT_TRUE(write_run_directory(*model, directory).ok());
+  expect_weights(load_trained_model(directory), 10);
+}
+
 TEST_F(TrainedModelTest, KilledWriteIsDoneAgain) {
   const auto model = load_trained_model(dir_.path());
   ASSERT_TRUE(model.ok()) << model.status();
