@@ -266,10 +266,10 @@ std::optional<double> OnnxGraph::scalar(const std::string& tensor) {
 
 std::optional<bool> OnnxGraph::flag(const std::string& tensor) {
   const onnx::TensorProto* value = constant_behind(tensor);
-  std::vector<uint8_t> number;
-  const bool good = value != nullptr && value->data_type() == onnx::TensorProto::BOOL &&
-                    take_elements(*value, value->int32_data(), 1, &number);
-  return good ? std::optional<bool>(number[0] != 0) : std::nullopt;
+  if (value == nullptr || value->data_type() != onnx::TensorProto::BOOL) return std::nullopt;
+  if (value->raw_data().size() == 1) return value->raw_data()[0] != 0;
+  if (!value->raw_data().empty() || value->int32_data_size() != 1) return std::nullopt;
+  return value->int32_data(0) != 0;  // as it is: its lowest byte alone would make false of 256
 }
 
 // --- Shapes ---

@@ -259,6 +259,29 @@ TEST_F(NnOnnxImport, DropoutOfTrainingIsNamed) {
   // Neither known nor false: who feeds it may drop.
   training.set_data_type(onnx::TensorProto::FLOAT);
   expect_unsupported({"node `dropped` (Dropout)", "training_mode"});
+  graph_.graph().mutable_initializer()->RemoveLast();
+  graph_.graph().add_input()->set_name("training");
+  expect_unsupported({"node `dropped` (Dropout)", "training_mode"});
+}
+
+TEST_F(NnOnnxImport, DropoutTakesNothingButOneBooleanForFalse) {
+  graph_.node("Constant", {}, "constant");
+  onnx::TensorProto& training = *graph_.attr("constant", "value").mutable_t();
+  training.set_data_type(onnx::TensorProto::BOOL);
+  training.add_int32_data(0);
+  graph_.node("Identity", {"constant"}, "training");
+  graph_.node("Dropout", {"flat", "", "training"}, "dropped");
+  graph_.at("logits").set_input(0, "dropped");
+  EXPECT_TRUE(graph_.import().ok()) << graph_.import().status();
+  training.set_int32_data(0, 256);
+  expect_unsupported({"node `dropped` (Dropout)", "training_mode"});
+  training.set_int32_data(0, 0);
+  training.add_int32_data(0);
+  expect_unsupported({"node `dropped` (Dropout)", "training_mode"});
+  training.clear_int32_data();
+  expect_unsupported({"node `dropped` (Dropout)", "training_mode"});
+  training.set_raw_data(std::string(4, '\0'));
+  expect_unsupported({"node `dropped` (Dropout)", "training_mode"});
 }
 
 TEST_F(NnOnnxImport, AttributesThatChangeTheMeaningAreNamed) {
