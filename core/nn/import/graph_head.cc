@@ -114,10 +114,15 @@ class HeadFinder {
   absl::StatusOr<TensorRef> strip(TensorRef tensor, std::string* kind) {
     *kind = "logits";
     LOCKSTEP_ASSIGN_OR_RETURN(tensor, values_.skip_copies(tensor));
-    if (tensor.node->op() == "Cast") {  // of classes to another integer type
+    if (tensor.node->op() == "Cast") {  // of classes to another type
       LOCKSTEP_ASSIGN_OR_RETURN(TensorRef from, graph_.input(tensor, 0));
       LOCKSTEP_ASSIGN_OR_RETURN(from, values_.skip_copies(from));
-      if (from.node->op() == "ArgMax") tensor = from;
+      if (from.node->op() == "ArgMax") {
+        if (!holds_classes(*tensor.node)) {
+          return graph_.unsupported(tensor, "of classes to anything but int32, int64 or float32");
+        }
+        tensor = from;
+      }
     }
     if (tensor.node->op() == "ArgMax") {
       *kind = "ArgMax";
@@ -135,6 +140,13 @@ class HeadFinder {
       LOCKSTEP_ASSIGN_OR_RETURN(tensor, values_.skip_copies(tensor));
     }
     return tensor;
+  }
+
+  // Whether the type that a Cast makes has every class: there are but two booleans.
+  static bool holds_classes(const proto::NodeDef& cast) {
+    const auto attr = cast.attr().find("DstT");
+    const auto type = attr == cast.attr().end() ? proto::DT_INVALID : attr->second.type();
+    return type == proto::DT_INT32 || type == proto::DT_INT64 || type == proto::DT_FLOAT;
   }
 
   const proto::MetaGraphDef& meta_graph_;

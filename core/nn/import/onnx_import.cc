@@ -87,6 +87,11 @@ class OnnxImporter {
       LOCKSTEP_ASSIGN_OR_RETURN(tensor, graph_.skip_copies(tensor));
     }
     if (cast != nullptr && *kind != "ArgMax") return graph_.unsupported(*cast, "of anything but classes");
+    // A type that has every class: there are but two booleans. (To float32 it counts as a copy.)
+    const int64_t type = cast == nullptr ? 0 : int_attr(*cast, "to", 0);
+    if (cast != nullptr && type != onnx::TensorProto::INT32 && type != onnx::TensorProto::INT64) {
+      return graph_.unsupported(*cast, "of classes to anything but int32, int64 or float32");
+    }
     return tensor;
   }
 

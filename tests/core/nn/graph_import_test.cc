@@ -362,6 +362,61 @@ TEST_F(NnGraphImport, OnlyClassesBecomeIntegers) {
   graph_.attr("whole", "DstT").set_type(proto::DT_INT64);
   (*(*graph_.meta().mutable_signature_def())["serving_default"].mutable_outputs())["probabilities"].set_name("whole:0");
   expect_error(absl::StatusCode::kUnimplemented, {"`whole` (Cast)"});
+  // On the way to the probabilities neither, nor to a type with fewer digits or classes.
+  graph_.rewire("whole", 0, "logits");
+  graph_.rewire("softmax", 0, "whole");
+  (*(*graph_.meta().mutable_signature_def())["serving_default"].mutable_outputs())["probabilities"].set_name(
+      "softmax:0");
+  expect_unsupported({"node `whole` (Cast)"});
+  graph_.rewire("softmax", 0, "logits");
+  graph_.ints("one", {1}, true);
+  graph_.node("class", "ArgMax", {"logits", "one"});
+  graph_.rewire("whole", 0, "class");
+  (*(*graph_.meta().mutable_signature_def())["serving_default"].mutable_outputs())["classes"].set_name("whole:0");
+  for (const auto type : {proto::DT_INT32, proto::DT_INT64, proto::DT_FLOAT}) {
+    graph_.attr("whole", "DstT").set_type(type);
+    expect_same_network();
+  }
+  graph_.attr("whole", "DstT").set_type(proto::DT_BOOL);
+  expect_unsupported({"node `whole` (Cast)", "of classes to anything but int32, int64 or float32"});
+}
+
+// A permutation that a plain look at the shapes would not see.
+TEST_F(NnGraphImport, PermutedOutputsAreNamed) {
+  graph_.constant("w4", {8, 4}, 0.3f);
+  graph_.constant("c4", {4}, 0.4f);
+  graph_.rewire("matmul", 1, "w4");
+  graph_.rewire("logits", 1, "c4");
+  graph_.ints("square", {-1, 2, 2});
+  graph_.ints("order", {0, 2, 1});
+  graph_.ints("row", {-1, 4});
+  graph_.node("folded", "Reshape", {"logits", "square"});
+  graph_.node("turned", "Transpose", {"folded", "order"});
+  graph_.node("unfolded", "Reshape", {"turned", "row"});
+  graph_.rewire("softmax", 0, "unfolded");
+  expect_unsupported({"node `unfolded` (Reshape)", "one number a class, in their order"});
+}
+
+// Behind the Softmax, where nothing but ArgMax may come, and for the classes alone.
+TEST_F(NnGraphImport, RearrangedProbabilitiesAndClassesAreNamed) {
+  graph_.ints("column", {-1, 3, 1});
+  graph_.ints("order", {1, 0});
+  graph_.ints("one", {1}, true);
+  graph_.node("folded", "Reshape", {"softmax", "column"});
+  graph_.node("turned", "Transpose", {"softmax", "order"});
+  graph_.node("expanded", "ExpandDims", {"softmax", "one"});
+  graph_.node("part", "StridedSlice", {"softmax", "one", "one", "one"});
+  graph_.node("of_part", "ArgMax", {"part", "one"});
+  auto& outputs = *(*graph_.meta().mutable_signature_def())["serving_default"].mutable_outputs();
+  for (const std::string name : {"folded", "turned", "expanded", "part"}) {
+    outputs["probabilities"].set_name(name + ":0");
+    expect_unsupported({"node `softmax` (Softmax)"});
+  }
+  outputs["probabilities"].set_name("softmax:0");
+  outputs["classes"].set_name("of_part:0");
+  expect_unsupported(
+      {"output `probabilities` is computed from node `logits` (BiasAdd), but output `classes` from node "
+       "`part` (StridedSlice)"});
 }
 
 TEST_F(NnGraphImport, ScaleOfTheInputIsNamed) {

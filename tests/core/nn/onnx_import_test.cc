@@ -335,6 +335,10 @@ TEST_F(NnOnnxImport, OnlyClassesBecomeIntegers) {
   graph_.attr("class", "axis").set_i(1);
   graph_.at("whole").set_input(0, "class");
   expect_same_model();
+  graph_.attr("whole", "to").set_i(onnx::TensorProto::INT32);
+  expect_same_model();
+  graph_.attr("whole", "to").set_i(onnx::TensorProto::BOOL);
+  expect_unsupported({"node `whole` (Cast)", "of classes to anything but"});
 }
 
 TEST_F(NnOnnxImport, ScaleOfTheInputIsNamed) {
