@@ -10,6 +10,7 @@ import re
 import struct
 import tempfile
 import zlib
+from functools import partial
 
 import numpy as np
 import onnx
@@ -279,7 +280,15 @@ def onnx_models():
               node("MaxPool", ["c"], ["p"], kernel_shape=[2, 2], strides=[2, 2]), node("Relu", ["p"], ["r"]),
               node("Flatten", ["r"], ["f"]), node("Dropout", ["f"], ["g"]), node("MatMul", ["g", "d"], ["m"]),
               node("Add", ["m", "db"], ["logits"]), *head]
-    for name, nodes in (("gemm", gemm), ("matmul", matmul)):
+    constant, tensor = partial(node, "Constant", []), onnx.helper.make_tensor
+    dropout = [*begin, node("Conv", ["x", "k", "kb"], ["c"], pads=[1, 1, 1, 1]),
+               node("MaxPool", ["c"], ["p"], kernel_shape=[2, 2], strides=[2, 2]), node("Flatten", ["p"], ["f"]),
+               constant(["rate"], value=tensor("rate", onnx.TensorProto.FLOAT, (), [0.25])),
+               constant(["training"], value=tensor("training", onnx.TensorProto.BOOL, (), [False])),
+               node("Dropout", ["f", "rate", "training"], ["g"]), node("Gemm", ["g", "d", "db"], ["logits"]), head[0],
+               node("ArgMax", ["logits"], ["largest"], axis=1, keepdims=0),
+               node("Cast", ["largest"], ["classes"], to=onnx.TensorProto.INT64)]
+    for name, nodes in (("gemm", gemm), ("dropout", dropout), ("matmul", matmul)):
         model = onnx_model(nodes)
         save("onnx", name, "0" + text_of(model))
     save("onnx", "bytes", b"1" + model.SerializeToString(deterministic=True))
@@ -305,7 +314,8 @@ def dictionaries():
     onnx_words = """Add ArgMax Cast Concat Constant Conv Dropout Flatten Gather Gemm Identity LogSoftmax MatMul MaxPool
         Relu Reshape Shape Slice Softmax Squeeze Transpose Unsqueeze alpha beta transA transB auto_pad SAME_UPPER
         SAME_LOWER VALID NOTSET pads strides dilations group kernel_shape ceil_mode storage_order axis axes keepdims
-        perm allowzero starts ends FLOAT INT64 raw_data float_data int64_data dims data_location EXTERNAL"""
+        perm allowzero starts ends FLOAT INT64 raw_data float_data int64_data dims data_location EXTERNAL
+        training_mode ratio BOOL INT32 int32_data to"""
     fields = """node name op op_type input output attr attribute key value tensor tensor_shape dim size: -1 i: 0 f: 0.0
         b: true s: list func library function signature node_def ret initializer"""
     for target, words in (("saved_model", tensorflow), ("onnx", onnx_words)):
