@@ -11,6 +11,7 @@
 #include "serve/instances.h"
 #include "serve/rest/abseil_text.h"
 #include "serve/rest/json_instance.h"
+#include "serve/rest/plain_request.h"
 #include "serve/text_table.h"
 
 namespace lockstep {
@@ -243,6 +244,7 @@ absl::StatusOr<ParsedPredict> parse_body(const std::string& body, const RequestR
 }  // namespace
 
 absl::StatusOr<ParsedPredict> parse_predict_request(const std::string& body, const RequestRules& rules) {
+  if (auto plain = parse_plain_request(body, rules)) return *std::move(plain);
   return parse_body(body, rules, [](Reading reading, const dom::object& map) { return reading.predict(map); });
 }
 

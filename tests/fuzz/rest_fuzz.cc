@@ -11,6 +11,7 @@
 
 #include "core/base/check.h"
 #include "serve/models/model_store.h"
+#include "serve/rest/plain_request.h"
 #include "serve/rest/predict_request.h"
 #include "serve/rest/router.h"
 #include "tests/fuzz/fuzz_input.h"
@@ -38,6 +39,24 @@ void check(const absl::StatusOr<ParsedPredict>& parsed) {
   LOCKSTEP_CHECK_GE(parsed->examples, 1);
   LOCKSTEP_CHECK_EQ(static_cast<int64_t>(parsed->inputs.size()), parsed->examples * 12);
   for (const float number : parsed->inputs) LOCKSTEP_CHECK(std::isfinite(number));
+}
+
+// What is read without a JSON parser is what the parser reads.
+void check_plain(const std::string& body) {
+  const auto plain = parse_plain_request(body, rules(RestApi::kTensorFlowServing));
+  if (!plain) return;
+  const auto json = nlohmann::json::parse(body);
+  const auto& images = json.at(plain->row ? "instances" : "inputs");
+  LOCKSTEP_CHECK_EQ(static_cast<int64_t>(images.size()), plain->examples);
+  auto number = plain->inputs.begin();
+  for (const auto& image : images) {
+    for (const auto& value : image.is_object() ? image.at("inputs") : image) {
+      LOCKSTEP_CHECK_EQ(*number, static_cast<float>(value.get<double>()));
+      ++number;
+    }
+  }
+  LOCKSTEP_CHECK(number == plain->inputs.end());
+  LOCKSTEP_CHECK(json.value("signature_name", "") == plain->signature_name);
 }
 
 // A server without sockets, for as long as the process lives.
@@ -107,6 +126,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const int kind = static_cast<uint8_t>(take_byte(input) - '0') % 5;
   const std::string body(input);
   if (kind == 0) {
+    check_plain(body);
     check(parse_predict_request(body, rules(RestApi::kTensorFlowServing)));
     check(parse_predict_request(body, rules(RestApi::kCloudMl)));
   } else if (kind == 1) {
