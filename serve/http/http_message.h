@@ -15,7 +15,7 @@ namespace lockstep {
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
 
 struct HttpRequest {
-  std::string method;   // as it came: "GET"
+  std::string method;   // as it came; but "GET" for HEAD, whose answer the server sends without its body
   std::string path;     // of the target, percent-decoded, without the query
   std::string query;    // as it came, without the question mark
   HttpHeaders headers;  // names in lower case
@@ -34,8 +34,8 @@ struct HttpRequest {
 struct HttpResponse {
   int status = 200;
   std::string content_type = "application/json";
-  HttpHeaders headers;  // besides Content-Type and Content-Length
-  std::string body;
+  HttpHeaders headers = {};  // besides Content-Type and Content-Length
+  std::string body = {};
 };
 
 // Called at most once, on any thread; harmless when the connection has gone.

@@ -36,12 +36,6 @@ bool percent_decode(std::string_view text, std::string& decoded) {
   return true;
 }
 
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-    return std::tolower(static_cast<unsigned char>(x)) == std::tolower(static_cast<unsigned char>(y));
-  });
-}
-
 bool is_open(std::string_view path, const std::vector<std::string>& open_paths) {
   return std::any_of(open_paths.begin(), open_paths.end(), [&](const std::string& open) {
     const bool is_prefix = open.size() > 1 && open.back() == '/';
@@ -76,6 +70,12 @@ HttpResponse http_error(int status, std::string_view message) {
   response.status = status;
   response.body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   return response;
+}
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
+    return std::tolower(static_cast<unsigned char>(x)) == std::tolower(static_cast<unsigned char>(y));
+  });
 }
 
 bool split_target(std::string_view target, std::string& path, std::string& query) {
@@ -118,15 +118,16 @@ std::optional<HttpResponse> answer_to_head(const HttpRequest& head, const HttpSe
   return std::nullopt;
 }
 
-HttpHeaders common_headers(const HttpRequest& head, const HttpServerOptions& options) {
-  HttpHeaders headers = {{"Server", "lockstep"}, {"X-Content-Type-Options", "nosniff"}};
-  const std::string_view origin = head.header("origin");
-  if (options.cors_allow_origin.empty() || origin.empty()) return headers;
+std::string common_headers(const HttpRequest& head, const HttpServerOptions& options) {
+  std::string headers = "Server: lockstep\r\nX-Content-Type-Options: nosniff\r\n";
+  if (options.cors_allow_origin.empty()) return headers;
   if (options.cors_allow_origin == "*") {
-    headers.emplace_back("Access-Control-Allow-Origin", "*");
-  } else if (options.cors_allow_origin == origin) {
-    headers.emplace_back("Access-Control-Allow-Origin", std::string(origin));
-    headers.emplace_back("Vary", "Origin");
+    headers += "Access-Control-Allow-Origin: *\r\n";
+    return headers;
+  }
+  headers += "Vary: Origin\r\n";  // with or without: caches must not mix the two up
+  if (head.header("origin") == options.cors_allow_origin) {
+    headers += "Access-Control-Allow-Origin: " + options.cors_allow_origin + "\r\n";
   }
   return headers;
 }

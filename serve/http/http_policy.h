@@ -22,8 +22,11 @@ bool split_target(std::string_view target, std::string& path, std::string& query
 // compressed body, 204 for a preflight of another origin's page), or none.
 std::optional<HttpResponse> answer_to_head(const HttpRequest& head, const HttpServerOptions& options);
 
-// Headers that every answer carries, by `options` and the request's origin.
-HttpHeaders common_headers(const HttpRequest& head, const HttpServerOptions& options);
+// Headers that every answer carries, by `options` and the request's origin; each with its CR LF.
+std::string common_headers(const HttpRequest& head, const HttpServerOptions& options);
+
+// Of ASCII letters.
+bool equal_ignoring_case(std::string_view a, std::string_view b);
 
 // Compares all of both, however early they differ, so that times tell nothing of the secret.
 bool equal_secrets(std::string_view a, std::string_view b);

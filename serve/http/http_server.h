@@ -22,16 +22,16 @@ struct HttpServerOptions {
   int max_connections = 1024;  // beyond, 503 and closed
   int max_header_bytes = 16 << 10;
   int64_t max_body_bytes = 64 << 20;
-  std::chrono::milliseconds header_timeout{10000};   // for a request line and headers, from their first byte
-  std::chrono::milliseconds body_timeout{30000};     // for the whole body
+  std::chrono::milliseconds header_timeout{10000};   // for a request line and headers, from their first byte; then 408
+  std::chrono::milliseconds body_timeout{30000};     // for a body, and a second more for each 32 KiB of it; then 408
   std::chrono::milliseconds idle_timeout{60000};     // between requests of a connection
-  std::chrono::milliseconds write_timeout{30000};    // for the whole answer
+  std::chrono::milliseconds write_timeout{30000};    // for an answer, and a second more for each 32 KiB of it
   std::chrono::milliseconds request_timeout{30000};  // for the handler; then 504
-  std::string tls_certificate, tls_key;              // PEM files; both or none
-  std::string bearer_token;                          // asked of every request but those for open_paths, unless empty
+  std::string tls_certificate = {}, tls_key = {};    // PEM files; both or none
+  std::string bearer_token = {};                     // asked of every request but those for open_paths, unless empty
   // Need no token; one that ends in '/' stands for all below it.
-  std::vector<std::string> open_paths;
-  std::string cors_allow_origin;  // "*" or an origin that browsers may call from; empty: none
+  std::vector<std::string> open_paths = {};
+  std::string cors_allow_origin = {};  // "*" or an origin that browsers may call from; empty: none
 };
 
 struct HttpServerCounts {
