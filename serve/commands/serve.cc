@@ -5,6 +5,7 @@
 #include <ctime>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "core/base/file.h"
 #include "core/base/host_info.h"
@@ -25,6 +26,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Clock = std::chrono::steady_clock;
+
+constexpr seconds kLastResort{2};
 
 struct ServeOptions {
   std::string model_name = "default", model_base_path, token_file;
@@ -91,6 +94,24 @@ void print_settings(const ServeOptions& options, int port) {
       options.http.cors_allow_origin.empty() ? "no" : options.http.cors_allow_origin);
 }
 
+// In the text format of Prometheus.
+std::string connection_metrics(const HttpServerCounts& counts) {
+  std::string lines = fmt::format(
+      "# HELP lockstep_serving_http_connections Connections that are open.\n"
+      "# TYPE lockstep_serving_http_connections gauge\nlockstep_serving_http_connections {}\n"
+      "# HELP lockstep_serving_http_total What became of connections and requests.\n"
+      "# TYPE lockstep_serving_http_total counter\n",
+      counts.connections);
+  for (const auto& [event, count] : {std::pair("connection_accepted", counts.accepted),
+                                     {"connection_turned_away", counts.turned_away},
+                                     {"request", counts.requests},
+                                     {"malformed", counts.malformed},
+                                     {"timed_out", counts.timed_out}}) {
+    lines += fmt::format("lockstep_serving_http_total{{event=\"{}\"}} {}\n", event, count);
+  }
+  return lines;
+}
+
 absl::Status drain(const ServeOptions& options, ModelStore& store, HttpServer& http, int signal) {
   LOG_INFO("{}: answering what has begun, within {} s", signal == SIGTERM ? "SIGTERM" : "SIGINT",
            options.drain_seconds);
@@ -98,10 +119,18 @@ absl::Status drain(const ServeOptions& options, ModelStore& store, HttpServer& h
   const auto left = [by] {
     return std::max(milliseconds(0), std::chrono::duration_cast<milliseconds>(by - Clock::now()));
   };
-  // /readyz says 503 from here on.
-  const bool is_drained = store.drain(left());
+  // A loader that hangs on a dead disk must not keep the program alive.
+  std::thread([by] {
+    std::this_thread::sleep_until(by + kLastResort);
+    LOG_ERROR("still not stopped {} s after the time for draining: giving up", kLastResort.count());
+    std::_Exit(1);
+  }).detach();
+  // /readyz says 503 from here on. Connections end before the store is waited for: clients that keep sending would keep
+  // it busy.
+  store.drain(milliseconds(0));
   http.stop(left());
-  if (!is_drained) return absl::DeadlineExceededError("requests still ran when the time for draining was over");
+  if (!store.drain(left()))
+    return absl::DeadlineExceededError("requests still ran when the time for draining was over");
   LOG_INFO("Stopped; every request has been answered");
   return absl::OkStatus();
 }
@@ -122,8 +151,8 @@ absl::Status run(ServeOptions options) {
   const auto source = make_directory_source(
       {options.model_name, options.model_base_path, milliseconds(1000 * options.poll_wait_seconds)});
   LOCKSTEP_RETURN_IF_ERROR(source->start(store));
-  LOCKSTEP_ASSIGN_OR_RETURN(
-      const auto http, HttpServer::start(options.http, make_rest_handler(store, metrics, rest)));
+  LOCKSTEP_ASSIGN_OR_RETURN(const auto http, HttpServer::start(options.http, make_rest_handler(store, metrics, rest)));
+  metrics.add_source([&server = *http] { return connection_metrics(server.counts()); });
   print_settings(options, http->port());
   const int signal = signals.wait();
   signals.unblock();

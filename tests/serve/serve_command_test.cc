@@ -70,7 +70,9 @@ TEST_F(ServeCommandTest, AnswersSwapsAndStops) {
   ASSERT_EQ(answer["predictions"].size(), 2) << answer;
   EXPECT_EQ(answer["predictions"][1]["probabilities"].size(), 3);
   EXPECT_THAT(curl("/"), HasSubstr("<!doctype html>"));
-  EXPECT_THAT(curl("/monitoring/prometheus/metrics"), HasSubstr("request_count{model_name=\"tiny\",status=\"OK\"} 1"));
+  EXPECT_THAT(curl("/monitoring/prometheus/metrics"),
+              testing::AllOf(HasSubstr("request_count{model_name=\"tiny\",status=\"OK\"} 1"),
+                             HasSubstr("\nlockstep_serving_http_connections 1\n")));
 
   write_run(directory_.path() + "/next");
   ASSERT_TRUE(rename_path(directory_.path() + "/next", base_ + "/2").ok());
