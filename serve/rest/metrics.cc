@@ -95,9 +95,10 @@ Metrics::Model& Metrics::model(std::string_view name) {
   return found != models_.end() ? found->second : models_[std::string(name)];
 }
 
-template <typename Value, typename Make>
-static Value& at(std::map<std::tuple<std::string, std::string, std::string>, Value, std::less<>>& series,
-                 const std::tuple<std::string_view, std::string_view, std::string_view>& names, Make make) {
+template <typename Series, typename Make>
+static typename Series::mapped_type& at(Series& series,
+                                        const std::tuple<std::string_view, std::string_view, std::string_view>& names,
+                                        Make make) {
   const auto found = series.find(names);
   return found != series.end() ? found->second : series.emplace(names, make()).first->second;
 }

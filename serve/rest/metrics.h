@@ -64,8 +64,19 @@ class Metrics {
 
  private:
   using Names = std::tuple<std::string, std::string, std::string>;
+  // Of names and views of names alike: clang 14 cannot compare tuples of the two.
+  struct NamesLess {
+    using is_transparent = void;
+    template <typename A, typename B>
+    bool operator()(const A& a, const B& b) const {
+      using View = std::string_view;
+      if (const int order = View(std::get<0>(a)).compare(View(std::get<0>(b)))) return order < 0;
+      if (const int order = View(std::get<1>(a)).compare(View(std::get<1>(b)))) return order < 0;
+      return View(std::get<2>(a)) < View(std::get<2>(b));
+    }
+  };
   template <typename Value>
-  using Series = std::map<Names, Value, std::less<>>;  // by the values of its labels, in the order they are printed in
+  using Series = std::map<Names, Value, NamesLess>;  // by the values of its labels, in the order they are printed in
 
   struct Model {
     int64_t examples_total = 0;

@@ -300,9 +300,6 @@ int64_t resident_kb() {
 }
 
 TEST_F(ModelStoreTest, MemoryDoesNotGrowOverAHundredSwaps) {
-#ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "AddressSanitizer keeps freed memory for a while, to find uses of it";
-#endif
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "sanitizers keep memory that was freed";
 #endif
