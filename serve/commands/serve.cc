@@ -74,7 +74,7 @@ class StopSignals {
 std::optional<HttpResponse> console_page(const HttpRequest& request) {
   const ConsoleFile* file = find_console_file(request.path);
   if (file == nullptr) return std::nullopt;
-  return page_response(request, {file->content, file->content_type, file->etag});
+  return page_response(request, *file);
 }
 
 std::string url_of(const HttpServerOptions& http, int port) {

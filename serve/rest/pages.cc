@@ -13,7 +13,7 @@ bool has_tag(std::string_view header, std::string_view etag) {
 
 }  // namespace
 
-HttpResponse page_response(const HttpRequest& request, const Page& page) {
+HttpResponse page_response(const HttpRequest& request, const ConsoleFile& page) {
   HttpResponse response;
   response.content_type = std::string(page.content_type);
   response.headers = {{"etag", std::string(page.etag)},

@@ -2,19 +2,13 @@
 // Files that are part of the program, as answers. Thread-safe.
 #pragma once
 
-#include <string_view>
-
+#include "serve/console/console.h"
 #include "serve/http/http_message.h"
 
 namespace lockstep {
 
-struct Page {
-  std::string_view content, content_type;
-  std::string_view etag;  // of the content, quotes included
-};
-
 // 200, or 304 when the client says that it has this very content. Clients ask each time, so that they never show the
 // page of another release; what the page may load or send comes from and goes to this server alone.
-HttpResponse page_response(const HttpRequest& request, const Page& page);
+HttpResponse page_response(const HttpRequest& request, const ConsoleFile& page);
 
 }  // namespace lockstep

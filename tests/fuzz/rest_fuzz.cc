@@ -3,10 +3,7 @@
 // 1 of a classification, 2 pixels, 3 a PNG; 4 a whole request: "METHOD PATH", the Content-Type, and the body, a line
 // each.
 #include <cmath>
-#include <condition_variable>
-#include <mutex>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <thread>
 
 #include "core/base/check.h"
@@ -16,6 +13,7 @@
 #include "serve/rest/router.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/serve/model_fixture.h"
+#include "tests/serve/rest/ask_handler.h"
 
 namespace {
 
@@ -73,20 +71,7 @@ class Server {
     handler_ = make_rest_handler(store_, metrics_, options);
   }
 
-  HttpResponse ask(HttpRequest request) {
-    std::mutex mutex;
-    std::condition_variable answered;
-    std::optional<HttpResponse> response;
-    handler_(std::move(request), [&](HttpResponse answer) {
-      const std::lock_guard lock(mutex);
-      LOCKSTEP_CHECK(!response.has_value());
-      response = std::move(answer);
-      answered.notify_one();
-    });
-    std::unique_lock lock(mutex);
-    answered.wait(lock, [&] { return response.has_value(); });
-    return *std::move(response);
-  }
+  HttpResponse ask(HttpRequest request) { return ask_handler(handler_, std::move(request)); }
 
  private:
   ModelStore store_{StoreOptions{}};

@@ -7,15 +7,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <condition_variable>
 #include <future>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "serve/rest/http_status.h"
 #include "serve/rest/pages.h"
 #include "tests/serve/model_fixture.h"
+#include "tests/serve/rest/ask_handler.h"
 #include "tests/support/tmp_dir.h"
 
 namespace lockstep {
@@ -59,20 +58,7 @@ class RouterTest : public ::testing::Test {
     }
   }
 
-  HttpResponse ask(HttpRequest request) {
-    std::mutex mutex;
-    std::condition_variable answered;
-    std::optional<HttpResponse> response;
-    handler_(std::move(request), [&](HttpResponse answer) {
-      const std::lock_guard lock(mutex);
-      EXPECT_FALSE(response.has_value()) << "answered twice";
-      response = std::move(answer);
-      answered.notify_one();
-    });
-    std::unique_lock lock(mutex);
-    EXPECT_TRUE(answered.wait_for(lock, std::chrono::seconds(30), [&] { return response.has_value(); }));
-    return response.value_or(HttpResponse{});
-  }
+  HttpResponse ask(HttpRequest request) { return ask_handler(handler_, std::move(request)); }
 
   static HttpRequest make_request(const std::string& method, const std::string& path, const std::string& body = "",
                                   const std::string& type = "") {
@@ -326,7 +312,7 @@ TEST_F(RouterTest, CountsWhatItAnswers) {
 }
 
 TEST(PageResponse, IsSentOnlyToWhoHasNotGotIt) {
-  const Page page{"<html>", "text/html; charset=utf-8", "\"abc\""};
+  const ConsoleFile page{"<html>", "text/html; charset=utf-8", "\"abc\""};
   HttpRequest request;
   const HttpResponse first = page_response(request, page);
   EXPECT_EQ(first.status, 200);
