@@ -11,6 +11,9 @@ set(LOCKSTEP_NCCL AUTO CACHE STRING "Training on several GPUs, with NCCL: AUTO (
 set_property(CACHE LOCKSTEP_NCCL PROPERTY STRINGS AUTO ON OFF)
 set(LOCKSTEP_SANITIZE "" CACHE STRING "Sanitizers, comma separated: address,undefined or thread")
 
+set(LOCKSTEP_TEST_FLAGS "" CACHE STRING "Compiler flags for the tests' own sources, after all others")
+option(LOCKSTEP_PCH "Precompile the headers that most sources include (sources then need not include what they use)" OFF)
+
 option(LOCKSTEP_FUZZ "Build the fuzz targets of tests/fuzz instead of the tests (clang; preset fuzz)" OFF)
 
 set(CMAKE_CXX_STANDARD 20)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+# With LOCKSTEP_PCH: the headers that cost most, parsed once for all libraries and once for all tests (flags and headers
+# of the two differ). Release builds do without: there each source must include what it uses.
+set(library_headers
+  <absl/status/statusor.h>
+  <fmt/format.h>
+  <algorithm>
+  <chrono>
+  <filesystem>
+  <functional>
+  <map>
+  <memory>
+  <mutex>
+  <optional>
+  <string>
+  <thread>
+  <vector>)
+set(test_headers <gmock/gmock.h> <gtest/gtest.h> ${library_headers})
+
+# headers_target(name LIBS ... HEADERS ...) : compiles nothing but the headers, with the flags of what links LIBS.
+function(headers_target name)
+  cmake_parse_arguments(arg "" "" "LIBS;HEADERS" ${ARGN})
+  file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/generated/${name}.cc" CONTENT "// Only its headers count.\n")
+  add_library(${name} OBJECT "${PROJECT_BINARY_DIR}/generated/${name}.cc")
+  target_link_libraries(${name} PRIVATE lockstep::warnings ${arg_LIBS})
+  target_precompile_headers(${name} PRIVATE ${arg_HEADERS})
+endfunction()
+if(LOCKSTEP_PCH)
+  headers_target(lockstep_library_headers LIBS absl::statusor fmt::fmt Threads::Threads HEADERS ${library_headers})
+  if(LOCKSTEP_TESTS)
+    headers_target(lockstep_test_headers
+      LIBS absl::statusor fmt::fmt Threads::Threads GTest::gmock HEADERS ${test_headers})
+    separate_arguments(test_flags UNIX_COMMAND "${LOCKSTEP_TEST_FLAGS}")
+    target_compile_options(lockstep_test_headers PRIVATE ${test_flags})
+  endif()
+endif()
+
+# reuse_headers(target from) : -fpch-preprocess lets ccache cache what g++ compiles with them, given the sloppiness
+# pch_defines,time_macros.
+function(reuse_headers target from)
+  if(LOCKSTEP_PCH)
+    target_precompile_headers(${target} REUSE_FROM ${from})
+    target_link_libraries(${target} PRIVATE fmt::fmt)  # whose definitions must be those that the headers were parsed with
+    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
+  endif()
+endfunction()
+
+# compiled_as_test(target) : its sources are those of tests.
+function(compiled_as_test target)
+  separate_arguments(flags UNIX_COMMAND "${LOCKSTEP_TEST_FLAGS}")
+  target_compile_options(${target} PRIVATE ${flags})
+  reuse_headers(${target} lockstep_test_headers)
+endfunction()
