@@ -12,7 +12,8 @@ set_property(CACHE LOCKSTEP_NCCL PROPERTY STRINGS AUTO ON OFF)
 set(LOCKSTEP_SANITIZE "" CACHE STRING "Sanitizers, comma separated: address,undefined or thread")
 
 set(LOCKSTEP_TEST_FLAGS "" CACHE STRING "Compiler flags for the tests' own sources, after all others")
-option(LOCKSTEP_PCH "Precompile the headers that most sources include (sources then need not include what they use)" OFF)
+set(LOCKSTEP_PCH OFF CACHE STRING "Precompile the headers that most sources include, for which these then need no #include: ALL, TESTS (for the tests' sources) or OFF")
+set_property(CACHE LOCKSTEP_PCH PROPERTY STRINGS ALL TESTS OFF)
 
 option(LOCKSTEP_FUZZ "Build the fuzz targets of tests/fuzz instead of the tests (clang; preset fuzz)" OFF)
 
