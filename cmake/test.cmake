@@ -2,6 +2,7 @@
 # lockstep_test(name SOURCES ... LIBS ... [LABELS unit]) : one GoogleTest program; each of its tests becomes a ctest entry.
 # With a sanitizer, under which a process takes a tenth of a second to start, the program is one entry <folder>.<name>
 # (core.file_test); `bin/file_test --gtest_filter=...` runs one of its tests. So tests must not rely on a fresh process.
+# SERIAL: it starts no second thread, nor does what it tests; ThreadSanitizer has nothing to see there.
 # add_ranked_test(name COMMAND ... RANKS 1 2 3 LABELS mpi) : runs the command under mpirun once per rank count.
 include(GoogleTest)
 if(LOCKSTEP_TESTS)
@@ -12,8 +13,17 @@ endif()
 find_program(LOCKSTEP_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH)
 find_program(LOCKSTEP_PYTHON python3)
 
+# built_for(target label) : what the presets asan and tsan build, and with it what it depends on: the programs whose tests
+# they run. Others, of several ranks or of other labels, run in the release preset alone.
+add_custom_target(sanitizer_tests)
+function(built_for target label)
+  if(label MATCHES "^(unit|emu)$" AND NOT LOCKSTEP_FUZZ)
+    add_dependencies(sanitizer_tests ${target})
+  endif()
+endfunction()
+
 function(lockstep_test name)
-  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LIBS;LABELS;ENVIRONMENT" ${ARGN})
+  cmake_parse_arguments(arg "SERIAL" "TIMEOUT" "SOURCES;LIBS;LABELS;ENVIRONMENT" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE lockstep::warnings ${arg_LIBS} GTest::gmock GTest::gtest_main)
   compiled_as_test(${name})
@@ -25,6 +35,10 @@ function(lockstep_test name)
   endif()
   # One argument for the property: an unescaped list would become further property names.
   string(REPLACE ";" "\\;" environment "${arg_ENVIRONMENT}")
+  if(arg_SERIAL AND LOCKSTEP_SANITIZE MATCHES "thread")
+    return()
+  endif()
+  built_for(${name} "${arg_LABELS}")
   if(LOCKSTEP_SANITIZE)
     cmake_path(GET CMAKE_CURRENT_SOURCE_DIR FILENAME folder)
     # Not --gtest_brief: the last line that a sanitizer leaves must name the test that it ended.
@@ -45,6 +59,7 @@ function(program_test name)
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_LIBS} GTest::gmock GTest::gtest_main)
   compiled_as_test(${name})
+  built_for(${name} ${arg_LABEL})
   add_test(NAME ${arg_PREFIX}.${name} COMMAND ${name} --gtest_brief=1)
   set_tests_properties(${arg_PREFIX}.${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
 endfunction()
