@@ -61,7 +61,7 @@ function showNothing() {
 function showAnswer({answer, text, milliseconds}) {
   const {classes, probabilities} = answer.predictions[0];
   element('digit').textContent = classes;
-  element('confidence').textContent = `${(100 * probabilities[classes]).toFixed(2)} % sure`;
+  element('confidence').textContent = `${(100 * probabilities[classes]).toFixed(2)}\u00a0% sure`;
   element('timing').textContent = `answered in ${milliseconds.toFixed(1)} ms`;
   element('response').textContent = text;
   chart.show(probabilities);
@@ -93,6 +93,7 @@ async function drawingChanged() {
   waiting = true;
   if (running) return;
   running = true;
+  element('answer').setAttribute('aria-busy', true);  // read aloud when it is final
   try {
     while (waiting) {
       waiting = false;
@@ -105,6 +106,7 @@ async function drawingChanged() {
     report(error);
   } finally {
     running = false;
+    element('answer').setAttribute('aria-busy', false);
   }
 }
 
