@@ -33,6 +33,11 @@ std::optional<double> get(const json& object, const char* key) {
   return it->get<double>();
 }
 
+std::string get_text(const json& object, const char* key) {
+  const auto it = object.find(key);
+  return it != object.end() && it->is_string() ? it->get<std::string>() : "";
+}
+
 std::string format_time(double seconds) {
   if (seconds == 0) return "";
   if (seconds < 1e-3) return fmt::format("{:.1f} us", seconds * 1e6);
@@ -47,8 +52,8 @@ std::string format_optional(const std::optional<double>& value, const char* form
 using Line = std::vector<std::string>;
 
 Line head() {
-  return {"bench",  "name",     "backend", "shape", "ranks", "threads", "median",
-          "spread", "images/s", "GFLOP/s", "GB/s",  "peak",  "ratio"};
+  return {"bench",    "name",    "backend", "shape", "ranks", "threads",  "median", "spread", "p99",
+          "images/s", "GFLOP/s", "GB/s",    "peak",  "ratio", "measured", "goal",   "met"};
 }
 
 Line cells(const BenchRow& row) {
@@ -60,11 +65,17 @@ Line cells(const BenchRow& row) {
           fmt::format("{}", row.threads),
           row.failure.empty() ? format_time(row.median_s) : "FAILED",
           row.spread == 0 ? "" : fmt::format("{:.1f} %", row.spread * 100),
+          format_time(row.p99_s.value_or(0)),
           format_optional(row.images_per_s, "{:.0f}"),
           format_optional(row.gflops, "{:.1f}"),
           format_optional(row.gbytes_per_s, "{:.2f}"),
           format_optional(row.percent_of_peak, "{:.1f} %"),
-          format_optional(row.ratio, "{:.2f} x")};
+          format_optional(row.ratio, "{:.2f} x"),
+          row.measured,
+          row.goal,
+          !row.met   ? ""
+          : *row.met ? "yes"
+                     : "NO"};
 }
 
 }  // namespace
@@ -94,7 +105,9 @@ void BenchRow::set_time(const Summary& seconds) {
 
 void BenchRow::fail(std::string why) {
   median_s = spread = 0;
-  images_per_s = gflops = gbytes_per_s = percent_of_peak = ratio = std::nullopt;
+  p99_s = images_per_s = gflops = gbytes_per_s = percent_of_peak = ratio = std::nullopt;
+  measured.clear();
+  met.reset();
   failure = std::move(why);
 }
 
@@ -102,11 +115,15 @@ std::string to_json(const BenchRow& row) {
   json object = {{"bench", row.bench},   {"name", row.name},     {"backend", row.backend}, {"shape", row.shape},
                  {"dtype", row.dtype},   {"ranks", row.ranks},   {"threads", row.threads}, {"median_s", row.median_s},
                  {"spread", row.spread}, {"commit", row.commit}, {"cpu", row.cpu},         {"cores", row.cores}};
+  put(&object, "p99_s", row.p99_s);
   put(&object, "images_per_s", row.images_per_s);
   put(&object, "gflops", row.gflops);
   put(&object, "gbytes_per_s", row.gbytes_per_s);
   put(&object, "percent_of_peak", row.percent_of_peak);
   put(&object, "ratio", row.ratio);
+  if (!row.measured.empty()) object["measured"] = row.measured;
+  if (!row.goal.empty()) object["goal"] = row.goal;
+  if (row.met) object["met"] = *row.met;
   if (!row.failure.empty()) object["failure"] = row.failure;
   return object.dump();
 }
@@ -130,14 +147,16 @@ absl::StatusOr<BenchRow> parse_bench_row(std::string_view text) {
   row.commit = object["commit"], row.cpu = object["cpu"], row.cores = object["cores"];
   row.ranks = object["ranks"], row.threads = object["threads"];
   row.median_s = object["median_s"], row.spread = object["spread"];
+  row.p99_s = get(object, "p99_s");
   row.images_per_s = get(object, "images_per_s");
   row.gflops = get(object, "gflops");
   row.gbytes_per_s = get(object, "gbytes_per_s");
   row.percent_of_peak = get(object, "percent_of_peak");
   row.ratio = get(object, "ratio");
-  if (const auto failure = object.find("failure"); failure != object.end() && failure->is_string()) {
-    row.failure = *failure;
-  }
+  row.measured = get_text(object, "measured");
+  row.goal = get_text(object, "goal");
+  if (const auto met = object.find("met"); met != object.end() && met->is_boolean()) row.met = met->get<bool>();
+  row.failure = get_text(object, "failure");
   return row;
 }
 

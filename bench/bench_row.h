@@ -29,17 +29,21 @@ struct BenchRow {
   std::string cpu;
   int cores = 0;  // usable by this process
   // What.
-  std::string bench;    // "peak", "train", "train phase", "kernel", "io", "all-reduce", "ratio"
+  std::string bench;    // "peak", "train", "train phase", "kernel", "io", "all-reduce", "serve", "serve goal", "ratio"
   std::string name;     // "conv2d_fwd", "TensorFlow 2.21.0"
   std::string backend;  // "simd AVX3", "peer"
   std::string shape;    // "batch 100", "28x28x1 5x5x32"
   std::string dtype = "float32";
   int ranks = 1, threads = 1;
   // How fast.
-  double median_s = 0;  // of one step or call; 0 when time is not the measure
-  double spread = 0;    // see Summary
+  double median_s = 0;          // of one step or call; 0 when time is not the measure
+  double spread = 0;            // see Summary
+  std::optional<double> p99_s;  // of a request, where median_s is of one
   std::optional<double> images_per_s, gflops, gbytes_per_s, percent_of_peak;
   std::optional<double> ratio;  // ours / theirs, above 1 when ours is faster
+  // Of a goal, for people to read; numbers are in the rows that it was looked up in.
+  std::string measured, goal;
+  std::optional<bool> met;
   // Why the result that was timed is wrong; then tables say FAILED, and nothing of how fast. Empty: it was right.
   std::string failure;
 

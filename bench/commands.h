@@ -11,6 +11,7 @@ namespace lockstep {
 
 void add_peak_command(CLI::App* app, absl::Status* status);
 void add_train_command(CLI::App* app, absl::Status* status);
+void add_serve_command(CLI::App* app, absl::Status* status);
 void add_gpu_peak_command(CLI::App* app, absl::Status* status);
 void add_gpu_kernels_command(CLI::App* app, absl::Status* status);
 void add_gpu_all_reduce_command(CLI::App* app, absl::Status* status);

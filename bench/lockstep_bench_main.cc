@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// lockstep_bench: what this machine can do, what the training step makes of it, and what the peers make of it.
+// lockstep_bench: what this machine can do, what training and serving make of it, and what the peers make of it.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   absl::Status status;
   lockstep::add_peak_command(&app, &status);
   lockstep::add_train_command(&app, &status);
+  lockstep::add_serve_command(&app, &status);
   lockstep::add_gpu_peak_command(&app, &status);
   lockstep::add_gpu_kernels_command(&app, &status);
   lockstep::add_gpu_all_reduce_command(&app, &status);

@@ -30,11 +30,17 @@ std::vector<Column> columns() {
           {"ranks × threads", [](const BenchRow& r) { return fmt::format("{} × {}", r.ranks, r.threads); }},
           {"median", median_of},
           {"spread", [](const BenchRow& r) { return r.spread > 0 ? fmt::format("{:.1f} %", r.spread * 100) : ""; }},
+          {"p99", [](const BenchRow& r) { return r.p99_s ? fmt::format("{:.3f} ms", *r.p99_s * 1e3) : ""; }},
           {"images/s", [](const BenchRow& r) { return number(r.images_per_s, 0); }},
           {"GFLOP/s", [](const BenchRow& r) { return number(r.gflops, 1); }},
           {"GB/s", [](const BenchRow& r) { return number(r.gbytes_per_s, 2); }},
           {"of peak", [](const BenchRow& r) { return number(r.percent_of_peak, 1, " %"); }},
-          {"Lockstep is", [](const BenchRow& r) { return number(r.ratio, 2, " × as fast"); }}};
+          {"Lockstep is", [](const BenchRow& r) { return number(r.ratio, 2, " × as fast"); }},
+          {"measured", [](const BenchRow& r) { return r.measured; }},
+          {"goal", [](const BenchRow& r) { return r.goal; }},
+          {"met", [](const BenchRow& r) { return !r.met   ? ""
+                                                 : *r.met ? "yes"
+                                                          : "**no**"; }}};
 }
 
 std::string title(const std::string& bench) {
@@ -47,6 +53,8 @@ std::string title(const std::string& bench) {
   if (bench == "gpu all-reduce") return "Reduction of gradients between GPUs (GB/s: bus bandwidth)";
   if (bench == "io") return "Reading and writing (one thread)";
   if (bench == "all-reduce") return "Exchange of gradients and weights between ranks (GB/s of gradient)";
+  if (bench == "serve") return "Prediction over HTTP, clients on the same cores (median and p99: of a request)";
+  if (bench == "serve goal") return "Goals of serving";
   return bench;
 }
 

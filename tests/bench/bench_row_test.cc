@@ -58,6 +58,28 @@ TEST(BenchRow, FailedOneSaysNothingOfHowFast) {
   EXPECT_THAT(std::string(failures_of(rows).message()), HasSubstr("Lockstep simd AVX2 batch 100: element 3 is wrong"));
 }
 
+TEST(BenchRow, TellsGoals) {
+  BenchRow goal = BenchRow::here("serve goal", "start to ready");
+  goal.measured = "301 ms";
+  goal.goal = "< 300 ms";
+  goal.met = false;
+  BenchRow request = BenchRow::here("serve", "Lockstep");
+  request.p99_s = 0.002;
+  for (const BenchRow& row : {goal, request}) {
+    const absl::StatusOr<BenchRow> back = parse_bench_row(to_json(row));
+    ASSERT_TRUE(back.ok()) << back.status();
+    EXPECT_EQ(to_json(*back), to_json(row));
+    EXPECT_EQ(back->met, row.met);
+    EXPECT_EQ(back->measured, row.measured);
+    EXPECT_EQ(back->p99_s, row.p99_s);
+  }
+  EXPECT_THAT(to_text({&goal, 1}), HasSubstr("301 ms  < 300 ms   NO"));
+  EXPECT_THAT(to_text({&request, 1}), HasSubstr("2.00 ms"));
+  goal.fail("no answer");
+  EXPECT_EQ(goal.met, std::nullopt);
+  EXPECT_EQ(goal.measured, "");
+}
+
 TEST(BenchRow, NamesMachineAndCommit) {
   const BenchRow row = example();
   EXPECT_FALSE(row.commit.empty());
