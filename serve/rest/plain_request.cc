@@ -2,7 +2,6 @@
 #include "serve/rest/plain_request.h"
 
 #include <algorithm>
-#include <cstring>
 #include <span>
 #include <string_view>
 
@@ -81,37 +80,41 @@ class Reading {
 
   bool take_image(std::span<float> out) {
     skip_space();
-    if (*at_ != '{') return take_numbers(out);
+    if (*at_ != '{') return take_pixels(out);
     ++at_;
     std::string_view key;
-    return take_string(key) && key == "inputs" && take(':') && take_numbers(out) && take('}');
+    return take_string(key) && key == "inputs" && take(':') && take_pixels(out) && take('}');
   }
 
-  bool take_numbers(std::span<float> out) {
+  bool take_numbers(std::span<float> out) { return take('[') && read_decimals(at_, end_, out) && take(']'); }
+
+  bool begins_list() {
+    skip_space();
+    return *at_ == '[';
+  }
+
+  // A flat list; or one of rows, each of numbers when the pixels have but one, or else of lists of them.
+  bool take_pixels(std::span<float> out) {
     if (!take('[')) return false;
-    for (size_t i = 0; i < out.size(); ++i) {
-      if (i > 0 && !take(',')) return false;
-      skip_space();
-      i += take_zeros(out.subspan(i));
-      skip_space();
-      const auto number = read_decimal(at_, end_);
-      if (!number) return false;
-      out[i] = *number;
+    if (!begins_list()) return read_decimals(at_, end_, out) && take(']');
+    const size_t row_size = out.size() / static_cast<size_t>(rules_.input.height);
+    bool has_lists = false;
+    for (size_t at = 0; at < out.size(); at += row_size) {
+      if ((at > 0 && !take(',')) || !take('[')) return false;
+      if (at == 0) has_lists = begins_list();
+      const auto row = out.subspan(at, row_size);
+      if (has_lists ? !take_row(row) : rules_.input.depth != 1 || !read_decimals(at_, end_, row)) return false;
+      if (!take(']')) return false;
     }
     return take(']');
   }
 
-  // Images are mostly background: runs of "0.0, " or "0,", but for the last of the list.
-  size_t take_zeros(std::span<float> out) {
-    size_t count = 0;
-    while (count + 1 < out.size() && end_ - at_ >= 4 && at_[0] == '0') {
-      const bool is_decimal = std::memcmp(at_, "0.0,", 4) == 0;
-      if (!is_decimal && at_[1] != ',') break;
-      at_ += is_decimal ? 4 : 2;
-      at_ += static_cast<int>(*at_ == ' ');
-      out[count++] = 0;
+  bool take_row(std::span<float> out) {
+    const auto depth = static_cast<size_t>(rules_.input.depth);
+    for (size_t at = 0; at < out.size(); at += depth) {
+      if ((at > 0 && !take(',')) || !take_numbers(out.subspan(at, depth))) return false;
     }
-    return count;
+    return true;
   }
 
   const RequestRules& rules_;

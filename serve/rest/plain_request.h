@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The commonest requests, read in one pass without a tree: {"instances": [[0.0, 0.5, …], …]}, or "inputs" so, each list
-// perhaps as {"inputs": [0.0, …]}, with or without a "signature_name". Thread-safe.
+// perhaps nested as H x W x C (H x W when C is 1) or as {"inputs": [0.0, …]}, with or without a "signature_name".
+// Thread-safe.
 #pragma once
 
 #include <optional>

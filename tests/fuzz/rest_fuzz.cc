@@ -39,6 +39,12 @@ void check(const absl::StatusOr<ParsedPredict>& parsed) {
   for (const float number : parsed->inputs) LOCKSTEP_CHECK(std::isfinite(number));
 }
 
+void append_numbers(const nlohmann::json& value, std::vector<float>& numbers) {
+  if (value.is_number()) return numbers.push_back(static_cast<float>(value.get<double>()));
+  LOCKSTEP_CHECK(value.is_array());
+  for (const auto& element : value) append_numbers(element, numbers);
+}
+
 // What is read without a JSON parser is what the parser reads.
 void check_plain(const std::string& body) {
   const auto plain = parse_plain_request(body, rules(RestApi::kTensorFlowServing));
@@ -46,14 +52,9 @@ void check_plain(const std::string& body) {
   const auto json = nlohmann::json::parse(body);
   const auto& images = json.at(plain->row ? "instances" : "inputs");
   LOCKSTEP_CHECK_EQ(static_cast<int64_t>(images.size()), plain->examples);
-  auto number = plain->inputs.begin();
-  for (const auto& image : images) {
-    for (const auto& value : image.is_object() ? image.at("inputs") : image) {
-      LOCKSTEP_CHECK_EQ(*number, static_cast<float>(value.get<double>()));
-      ++number;
-    }
-  }
-  LOCKSTEP_CHECK(number == plain->inputs.end());
+  std::vector<float> numbers;
+  for (const auto& image : images) append_numbers(image.is_object() ? image.at("inputs") : image, numbers);
+  LOCKSTEP_CHECK(plain->inputs == numbers);
   LOCKSTEP_CHECK(json.value("signature_name", "") == plain->signature_name);
 }
 

@@ -58,7 +58,12 @@ TEST(Decimal, AgreesWithTheCLibrary) {
                            "0.12345678901234567",
                            "0.1234567890123456789",
                            "0.12345678901234567890",
+                           "0.12345678901234567890123",
+                           "0.123456789012345678901234",
+                           "0.00000000000000000000001",
                            "0.00000000000000000000000001",
+                           "0.5e3",
+                           "0.25E-7",
                            "12345678901234567890123",
                            "1e-45",
                            "1.4e-45",
@@ -121,7 +126,9 @@ TEST(PlainRequest, TakesListsOfNumbers) {
   for (const std::string body :
        {"{\"instances\": [[0.0, 0, 2, 0.0, 0.0, 0.5]]}", "{\"instances\":[[0.0,0,2,0.0,0.0,0.5]]}",
         " {\n\"instances\" : [ [ 0.0 ,0 , 2.0e0,\t0.0, 0.0,  0.5 ] ] } \r\n",
-        "{\"instances\": [{\"inputs\": [0, 0, 2, 0, 0, 0.5]}]}"}) {
+        "{\"instances\": [{\"inputs\": [0, 0, 2, 0, 0, 0.5]}]}", "{\"instances\": [[[0.0, 0, 2], [0, 0, 0.5]]]}",
+        "{\"instances\": [ [ [[0.0] , [0], [2.0]], [[0],[0.0 ],[ 0.5]] ] ]}",
+        "{\"instances\": [{\"inputs\": [[0, 0, 2], [0, 0, 0.5]]}]}"}) {
     const auto parsed = parse_plain_request(body, rules());
     ASSERT_TRUE(parsed.has_value()) << body;
     EXPECT_THAT(parsed->inputs, ElementsAre(0, 0, 2, 0, 0, 0.5f)) << body;
@@ -156,7 +163,17 @@ TEST(PlainRequest, LeavesEverythingElseToTheJsonParser) {
                                 "{\"instances\": [[0, 0, 0, 0, 0, 00]]}",
                                 "{\"instances\": [[0, 0, 0, 0, 0, 0.]]}",
                                 "{\"instances\": [[0, 0, 0, 0, 0, \"0\"]]}",
-                                "{\"instances\": [[[0, 1, 2], [3, 4, 5]]]}",
+                                "{\"instances\": [[[0, 1, 2], [3, 4]]]}",
+                                "{\"instances\": [[[0, 1, 2]]]}",
+                                "{\"instances\": [[[0, 1, 2], [3, 4, 5], [6, 7, 8]]]}",
+                                "{\"instances\": [[[0, 1], [2, 3], [4, 5]]]}",
+                                "{\"instances\": [[[0, 1, 2], 3, 4, 5]]}",
+                                "{\"instances\": [[0, 1, 2, [3, 4, 5]]]}",
+                                "{\"instances\": [[[0, 1, 2], [[3], [4], [5]]]]}",
+                                "{\"instances\": [[[[0], [1], [2]], [3, 4, 5]]]}",
+                                "{\"instances\": [[[[0, 1], [2]], [[3], [4], [5]]]]}",
+                                "{\"instances\": [[[[[0]], [[1]], [[2]]], [[[3]], [[4]], [[5]]]]]}",
+                                "{\"instances\": [[[], []]]}",
                                 "{\"instances\": [" + good + ",]}",
                                 "{\"instances\": [" + good + "],}",
                                 "{\"instances\": [" + good + "]",
@@ -173,6 +190,16 @@ TEST(PlainRequest, LeavesEverythingElseToTheJsonParser) {
                                 "{\"instances\": [" + good + "]}" + std::string(1, '\0')}) {
     EXPECT_FALSE(parse_plain_request(body, rules()).has_value()) << body;
   }
+}
+
+TEST(PlainRequest, TakesColourAsListsOfPixelsOnly) {
+  RequestRules colour = rules();
+  colour.input = {1, 2, 3};
+  const auto nested = parse_plain_request("{\"instances\": [[[[1, 2, 3], [4, 5, 6]]]]}", colour);
+  ASSERT_TRUE(nested.has_value());
+  EXPECT_THAT(nested->inputs, ElementsAre(1, 2, 3, 4, 5, 6));
+  EXPECT_TRUE(parse_plain_request("{\"instances\": [[1, 2, 3, 4, 5, 6]]}", colour).has_value());
+  EXPECT_FALSE(parse_plain_request("{\"instances\": [[[1, 2, 3, 4, 5, 6]]]}", colour).has_value());
 }
 
 TEST(PlainRequest, EveryPrefixIsLeftToo) {
