@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <ctime>
 #include <memory>
 #include <string>
@@ -57,6 +59,7 @@ class StopSignals {
     sigaddset(&signals_, SIGTERM);
     sigaddset(&signals_, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);  // a log that nobody reads any more is no reason to end
   }
   int wait() const {
     int signal = 0;
@@ -104,6 +107,7 @@ std::string connection_metrics(const HttpServerCounts& counts) {
       counts.connections);
   for (const auto& [event, count] : {std::pair("connection_accepted", counts.accepted),
                                      {"connection_turned_away", counts.turned_away},
+                                     {"connection_made_room", counts.made_room},
                                      {"request", counts.requests},
                                      {"malformed", counts.malformed},
                                      {"timed_out", counts.timed_out}}) {
@@ -112,7 +116,8 @@ std::string connection_metrics(const HttpServerCounts& counts) {
   return lines;
 }
 
-absl::Status drain(const ServeOptions& options, ModelStore& store, HttpServer& http, int signal) {
+// Ends the program when requests are left that do not end: what they use must not be destroyed under them.
+void drain(const ServeOptions& options, ModelStore& store, HttpServer& http, int signal) {
   LOG_INFO("{}: answering what has begun, within {} s", signal == SIGTERM ? "SIGTERM" : "SIGINT",
            options.drain_seconds);
   const Clock::time_point by = Clock::now() + seconds(options.drain_seconds);
@@ -129,10 +134,23 @@ absl::Status drain(const ServeOptions& options, ModelStore& store, HttpServer& h
   // it busy.
   store.drain(milliseconds(0));
   http.stop(left());
-  if (!store.drain(left()))
-    return absl::DeadlineExceededError("requests still ran when the time for draining was over");
+  if (!store.drain(left())) {
+    LOG_ERROR("requests still ran when the time for draining was over");
+    std::_Exit(1);
+  }
   LOG_INFO("Stopped; every request has been answered");
-  return absl::OkStatus();
+}
+
+bool is_loopback(const std::string& address) { return address.starts_with("127.") || address == "::1"; }
+
+void secure(ServeOptions& options) {
+  options.http.open_paths = {"/", "/console/", "/healthz", "/readyz"};
+  // Two at a time of the largest, at least.
+  options.http.max_unfinished_bytes = std::max(options.http.max_unfinished_bytes, 2 * options.http.max_body_bytes);
+  // What is for this machine alone is not for the pages that a browser on it shows.
+  if (is_loopback(options.http.address) && options.http.bearer_token.empty()) {
+    options.http.allowed_hosts.emplace_back("localhost");
+  }
 }
 
 absl::Status run(ServeOptions options) {
@@ -140,10 +158,10 @@ absl::Status run(ServeOptions options) {
   init_logging(0);
   options.store.servable.threads = options.threads > 0 ? options.threads : available_cores();
   options.http.request_timeout = milliseconds(options.request_timeout_ms);
-  options.http.open_paths = {"/", "/console/", "/healthz", "/readyz"};
   if (!options.token_file.empty()) {
     LOCKSTEP_ASSIGN_OR_RETURN(options.http.bearer_token, read_token(options.token_file));
   }
+  secure(options);
   Metrics metrics;
   RestOptions rest;
   rest.pages = console_page;
@@ -156,8 +174,9 @@ absl::Status run(ServeOptions options) {
   print_settings(options, http->port());
   const int signal = signals.wait();
   signals.unblock();
-  source->stop();
-  return drain(options, store, *http, signal);
+  // The source goes on for so long: where its disk hangs, the requests that run must be answered none the less.
+  drain(options, store, *http, signal);
+  return absl::OkStatus();
 }
 
 void add_limits(CLI::App* serve, ServeOptions& options) {
@@ -210,6 +229,13 @@ void add_security(CLI::App* serve, ServeOptions& options) {
       ->add_option("--cors_allow_origin", options.http.cors_allow_origin,
                    "Web pages of this origin may call the server; * is any")
       ->type_name("ORIGIN");
+  serve
+      ->add_option(
+          "--allow_host", options.http.allowed_hosts,
+          "Names by which this server is asked, besides addresses and names without a dot; others are answered "
+          "421. May be given several times; none: any name, but localhost only where --address is this host "
+          "and there is no token")
+      ->type_name("HOST");
 }
 
 }  // namespace

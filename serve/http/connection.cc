@@ -16,6 +16,8 @@ namespace {
 constexpr size_t kReadBytes = 16 << 10, kBodyReadBytes = 128 << 10;
 // A body up to here is copied behind the head: one system call and one TLS record for both.
 constexpr size_t kJoinedBytes = 16 << 10;
+// Of a body, which nobody counts: small requests find room however many large ones are on their way.
+constexpr size_t kUncountedBytes = 64 << 10;
 // The slowest that a body or an answer may move for long.
 constexpr int64_t kSlowestBytesPerSecond = 32 << 10;
 // For the client to read the last answer and close.
@@ -46,7 +48,8 @@ void Connection::on_open(bool ok) {
 
 void Connection::enter(State state, std::chrono::milliseconds bound) {
   state_ = state;
-  due_ = Clock::now() + bound;
+  since_ = Clock::now();
+  due_ = since_ + bound;
 }
 
 void Connection::extend(size_t moved_bytes) {
@@ -84,6 +87,7 @@ void Connection::process() {
         if (parser_.has_begun() && state_ == State::kIdle) enter(State::kHead, context_.options.header_timeout);
         return read_more();
       case RequestParser::State::kBody:
+        if (!count_body()) return turn_away_body();
         if (!was_in_head) return read_more();
         if (!accept_head()) return;
         break;
@@ -123,7 +127,23 @@ bool Connection::accept_head() {
   return false;
 }
 
+// False when all bodies that are on their way take too much memory.
+bool Connection::count_body() {
+  const size_t held = parser_.request().body.size();
+  const auto counted = static_cast<int64_t>(std::max(held, kUncountedBytes) - kUncountedBytes);
+  const int64_t more = counted - std::exchange(unfinished_bytes_, counted);
+  return more == 0 || (context_.counters.unfinished_bytes += more) <= context_.options.max_unfinished_bytes;
+}
+
+void Connection::forget_body() { context_.counters.unfinished_bytes -= std::exchange(unfinished_bytes_, 0); }
+
+void Connection::turn_away_body() {
+  ++context_.counters.turned_away;
+  give_up(503, "too many large requests are on their way: try again later");
+}
+
 void Connection::handle() {
+  forget_body();  // it is the handler's, who has it for a moment
   ++context_.counters.requests;
   HttpRequest& request = parser_.request();
   common_headers_ = common_headers(request, context_.options);
@@ -154,7 +174,9 @@ void Connection::refuse(int status, const std::string& reason) {
 void Connection::give_up(int status, const std::string& reason) {
   common_headers_ = common_headers(parser_.request(), context_.options);
   keeps_alive_ = false;
-  send(http_error(status, reason));
+  HttpResponse response = http_error(status, reason);
+  if (status == 503) response.headers.emplace_back("Retry-After", "1");
+  send(std::move(response));
 }
 
 void Connection::send(HttpResponse response) {
@@ -251,6 +273,7 @@ void Connection::finish() {
 void Connection::close() {
   if (std::exchange(state_, State::kClosed) == State::kClosed) return;
   due_ = Clock::time_point::max();
+  forget_body();
   transport_->close();
   context_.on_closed(id_);
 }

@@ -23,6 +23,8 @@ namespace lockstep {
 // Of all connections of a server.
 struct HttpCounters {
   std::atomic<int64_t> connections{0}, accepted{0}, turned_away{0}, requests{0}, malformed{0}, timed_out{0};
+  std::atomic<int64_t> made_room{0};
+  std::atomic<int64_t> unfinished_bytes{0};  // as bounded by HttpServerOptions::max_unfinished_bytes
 };
 
 // What the connections of one I/O thread share. Outlives them.
@@ -48,6 +50,10 @@ class Connection final : public TransportUser, public std::enable_shared_from_th
   // To be called now and then: acts when what is waited for is overdue.
   void check_time(Clock::time_point now);
   bool is_overdue(Clock::time_point now) const { return now >= due_; }
+  // Since when nothing but the client is waited for; max() while its request runs.
+  Clock::time_point waiting_since() const {
+    return state_ == State::kHandling || state_ == State::kClosed ? Clock::time_point::max() : since_;
+  }
   // No further request: closes unless one runs or has begun.
   void finish();
   void close();
@@ -68,6 +74,9 @@ class Connection final : public TransportUser, public std::enable_shared_from_th
   void process();
   bool accept_head();
   void handle();
+  bool count_body();
+  void forget_body();
+  void turn_away_body();
   void refuse(int status, const std::string& reason);
   void give_up(int status, const std::string& reason);
   void send(HttpResponse response);
@@ -84,9 +93,10 @@ class Connection final : public TransportUser, public std::enable_shared_from_th
   size_t written_ = 0;          // of both
   uint64_t request_ = 0;        // number of the request, from 1
   State state_ = State::kOpening;
-  bool is_reading_ = false;  // the transport holds a part of buffer_
-  bool keeps_alive_ = true;  // after the answer
-  Clock::time_point due_ = Clock::time_point::max();
+  bool is_reading_ = false;                                   // the transport holds a part of buffer_
+  bool keeps_alive_ = true;                                   // after the answer
+  Clock::time_point since_, due_ = Clock::time_point::max();  // of the state
+  int64_t unfinished_bytes_ = 0;                              // this connection's part of all
 };
 
 }  // namespace lockstep

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/http/http_policy.h"
 
+#include <absl/strings/ascii.h>
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <openssl/crypto.h>
 
@@ -55,6 +57,32 @@ bool is_preflight(const HttpRequest& head) {
          !head.header("access-control-request-method").empty();
 }
 
+// Without the port, and without the dot that may end a full name.
+std::string_view name_of_host(std::string_view host) {
+  if (host.substr(0, 1) == "[") return host.substr(0, host.find(']') + 1);
+  host = host.substr(0, host.find(':'));
+  if (host.ends_with('.')) host.remove_suffix(1);
+  return host;
+}
+
+// Names without a dot are given by the own network, none of them by strangers.
+bool is_own_host(std::string_view host, const std::vector<std::string>& allowed_hosts) {
+  const std::string_view name = name_of_host(host);
+  in_addr address{};
+  if (name.find('.') == std::string_view::npos || name[0] == '[' ||
+      inet_pton(AF_INET, std::string(name).c_str(), &address) == 1) {
+    return true;
+  }
+  return std::any_of(allowed_hosts.begin(), allowed_hosts.end(),
+                     [&](const std::string& allowed) { return equal_ignoring_case(name, allowed); });
+}
+
+HttpResponse misdirected(std::string_view host) {
+  return http_error(421, fmt::format("this server is not known as '{}': ask for it by its address, or start it with "
+                                     "--allow_host {}",
+                                     host, name_of_host(host)));
+}
+
 HttpResponse unauthorized() {
   HttpResponse response =
       http_error(401, "this server asks for its access token: send the header \"Authorization: Bearer TOKEN\"");
@@ -79,17 +107,37 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
 }
 
 bool split_target(std::string_view target, std::string& path, std::string& query) {
-  // A proxy may be sent the full URL; what counts is behind its host.
+  // A proxy may be sent the full URL; what counts is behind its host, which any of three ends.
+  bool is_url = false;
   for (const std::string_view scheme : {"http://", "https://"}) {
     if (!equal_ignoring_case(target.substr(0, scheme.size()), scheme)) continue;
-    const size_t slash = target.find('/', scheme.size());
-    target = slash == std::string_view::npos ? "/" : target.substr(slash);
+    target.remove_prefix(std::min(target.find_first_of("/?#", scheme.size()), target.size()));
+    is_url = true;
+    break;
   }
-  if (target.empty() || (target[0] != '/' && target != "*")) return false;
   target = target.substr(0, target.find('#'));
   const size_t mark = target.find('?');
   query = mark == std::string_view::npos ? "" : std::string(target.substr(mark + 1));
-  return percent_decode(target.substr(0, mark), path);
+  target = target.substr(0, mark);
+  if (target.empty() && is_url) target = "/";
+  return (target.substr(0, 1) == "/" || target == "*") && percent_decode(target, path);
+}
+
+bool is_sound_host(std::string_view host) {
+  constexpr std::string_view kNameMarks = "-._~%!$&'()*+,;=", kAddressMarks = ":.%";
+  const bool is_address = host.substr(0, 1) == "[";
+  const size_t end = is_address ? host.find(']') : host.find(':');
+  if (is_address && end == std::string_view::npos) return false;
+  const std::string_view name = is_address ? host.substr(1, end - 1) : host.substr(0, end);
+  std::string_view port = host.substr(std::min(is_address ? end + 1 : end, host.size()));
+  if (!port.empty() && port[0] != ':') return false;
+  port.remove_prefix(std::min<size_t>(port.size(), 1));
+  return std::all_of(name.begin(), name.end(),
+                     [&](char c) {
+                       return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+                              (is_address ? kAddressMarks : kNameMarks).find(c) != std::string_view::npos;
+                     }) &&
+         std::all_of(port.begin(), port.end(), absl::ascii_isdigit);
 }
 
 bool equal_secrets(std::string_view a, std::string_view b) {
@@ -99,6 +147,9 @@ bool equal_secrets(std::string_view a, std::string_view b) {
 }
 
 std::optional<HttpResponse> answer_to_head(const HttpRequest& head, const HttpServerOptions& options) {
+  if (!options.allowed_hosts.empty() && !is_own_host(head.header("host"), options.allowed_hosts)) {
+    return misdirected(head.header("host"));
+  }
   if (!options.cors_allow_origin.empty() && is_preflight(head)) {
     HttpResponse response;
     response.status = 204;

@@ -18,8 +18,11 @@ HttpResponse http_error(int status, std::string_view message);
 // malformed escape, a control character or a NUL.
 bool split_target(std::string_view target, std::string& path, std::string& query);
 
-// The head of a request without its body: an answer that makes reading on unnecessary (401 without the token, 415 for a
-// compressed body, 204 for a preflight of another origin's page), or none.
+// Whether a Host header is name[:port] (RFC 9112, 3.2), as which an empty one counts too.
+bool is_sound_host(std::string_view host);
+
+// The head of a request without its body: an answer that makes reading on unnecessary (421 for another host, 401
+// without the token, 415 for a compressed body, 204 for a preflight of another origin's page), or none.
 std::optional<HttpResponse> answer_to_head(const HttpRequest& head, const HttpServerOptions& options);
 
 // Headers that every answer carries, by `options` and the request's origin; each with its CR LF.

@@ -2,8 +2,6 @@
 #include "serve/http/http_server.h"
 
 #include <fmt/format.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -12,15 +10,17 @@
 #include <utility>
 
 #include "core/base/log.h"
-#include "serve/http/http_policy.h"
 #include "serve/http/listener.h"
 #include "serve/http/worker.h"
 
 namespace lockstep {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 // Descriptors for everything but connections: models, logs, gRPC.
 constexpr int kOtherDescriptors = 256;
+constexpr std::chrono::seconds kBetweenWarnings{60};
 
 class WorkerServer : public HttpServer {
  public:
@@ -39,16 +39,19 @@ class WorkerServer : public HttpServer {
     LOCKSTEP_ASSIGN_OR_RETURN(listener_, Listener::open(options.address, options.port));
     raise_descriptor_limit(options.max_connections + kOtherDescriptors);
     for (int i = 0; i < std::max(options.threads, 1); ++i) workers_.push_back(Worker::start(settings_));
-    workers_[0]->watch(listener_->socket(), [this] { return accept(); });
+    port_ = listener_->port();
+    // Closed as soon as nobody accepts: clients that connect while the server stops are refused and need not wait.
+    workers_[0]->watch(
+        listener_->socket(), [this] { return accept(); }, [this] { listener_.reset(); });
     return absl::OkStatus();
   }
 
-  int port() const override { return listener_->port(); }
+  int port() const override { return port_; }
 
   HttpServerCounts counts() const override {
     const HttpCounters& counters = settings_.counters;
-    return {counters.connections, counters.accepted,  counters.turned_away,
-            counters.requests,    counters.malformed, counters.timed_out};
+    return {counters.connections, counters.accepted,  counters.turned_away, counters.requests,
+            counters.malformed,   counters.timed_out, counters.made_room};
   }
 
   void stop(std::chrono::milliseconds bound) override {
@@ -67,36 +70,21 @@ class WorkerServer : public HttpServer {
  private:
   // On the thread of the first worker.
   bool accept() {
-    const bool could = listener_->accept([this](int socket) { take(socket); });
-    if (!could && !std::exchange(is_out_of_descriptors_, true)) {
-      LOG_WARNING("out of descriptors at {} connections: new ones wait", settings_.counters.connections.load());
-    }
-    return could;
+    const Listener::Accepted accepted = listener_->accept([this](int socket) {
+      ++settings_.counters.connections;
+      workers_[next_worker_++ % workers_.size()]->serve(socket);
+    });
+    settings_.counters.turned_away += accepted.dropped;
+    if (accepted.dropped > 0 || accepted.is_exhausted) warn_of_exhaustion(accepted);
+    return !accepted.is_exhausted;
   }
 
-  void take(int socket) {
-    if (settings_.counters.connections >= settings_.options.max_connections) return turn_away(socket);
-    ++settings_.counters.connections;
-    ++settings_.counters.accepted;
-    workers_[next_worker_++ % workers_.size()]->serve(socket);
-  }
-
-  // As much as the socket takes at once; without TLS, which would take round trips.
-  void turn_away(int socket) {
-    ++settings_.counters.turned_away;
-    if (settings_.tls == nullptr) {
-      char ignored[4096];
-      // A request that has come would, unread, take back the answer when the socket is closed.
-      [[maybe_unused]] ssize_t bytes = recv(socket, ignored, sizeof(ignored), MSG_DONTWAIT);
-      HttpResponse response = http_error(503, "too many connections: try again later");
-      response.headers = {{"Retry-After", "1"}};
-      std::string text;
-      append_answer_head(response, {.keeps_alive = false, .date = date_.now(), .headers = ""}, text);
-      text += response.body;
-      bytes = send(socket, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-      shutdown(socket, SHUT_WR);
-    }
-    close(socket);
+  void warn_of_exhaustion(const Listener::Accepted& accepted) {
+    const Clock::time_point now = Clock::now();
+    if (now < next_warning_) return;
+    next_warning_ = now + kBetweenWarnings;
+    LOG_WARNING("out of descriptors at {} connections: new ones {}; allow more (ulimit -n) or fewer connections",
+                settings_.counters.connections.load(), accepted.is_exhausted ? "wait" : "are closed");
   }
 
   void after_close() {
@@ -106,11 +94,11 @@ class WorkerServer : public HttpServer {
   }
 
   WorkerSettings settings_;
-  std::unique_ptr<Listener> listener_;
+  int port_ = 0;
   // Of the first worker's thread, once started:
+  std::unique_ptr<Listener> listener_;
   size_t next_worker_ = 0;
-  bool is_out_of_descriptors_ = false;
-  HttpDate date_;
+  Clock::time_point next_warning_;
 
   std::mutex stop_mutex_, closed_mutex_;
   std::condition_variable closed_;

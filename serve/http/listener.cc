@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -94,24 +95,36 @@ Listener::~Listener() {
   if (spare_ >= 0) close(spare_);
 }
 
-bool Listener::accept(const std::function<void(int socket)>& take) {
+Listener::Accepted Listener::accept(const std::function<void(int socket)>& take) {
+  Accepted accepted;
   for (int i = 0; i < kMostAtOnce; ++i) {
     const int socket = accept4(socket_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (socket >= 0) {
       const int on = 1;
       setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  // fails when the client has gone already
       take(socket);
+      ++accepted.taken;
       continue;
     }
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
-    if (errno == EMFILE || errno == ENFILE) {
-      if (!drop_one()) return false;
-    } else if (errno == ENOBUFS || errno == ENOMEM) {
-      return false;
+    const int error = errno;
+    if (error == EAGAIN || error == EWOULDBLOCK) return accepted;
+    const bool lacks_descriptor = error == EMFILE || error == ENFILE;
+    // Which is said before the queue is looked at.
+    if (lacks_descriptor && !has_waiting()) return accepted;
+    if (lacks_descriptor && drop_one()) {
+      ++accepted.dropped;
+    } else if (lacks_descriptor || error == ENOBUFS || error == ENOMEM) {
+      accepted.is_exhausted = true;
+      return accepted;
     }
     // Any other error is that of one connection: it broke before it was accepted.
   }
-  return true;
+  return accepted;
+}
+
+bool Listener::has_waiting() const {
+  pollfd waiting{.fd = socket_, .events = POLLIN, .revents = 0};
+  return poll(&waiting, 1, 0) > 0;
 }
 
 // Left in the queue it would be announced again and again, and its client would wait for an answer that does not come.

@@ -12,6 +12,12 @@ namespace lockstep {
 
 class Listener {
  public:
+  struct Accepted {
+    int taken = 0;
+    int dropped = 0;            // closed at once: the process has no descriptor for them
+    bool is_exhausted = false;  // not even for that, or no memory: to be tried again a little later
+  };
+
   // `address` is numeric, IPv4 or IPv6; port 0 takes any free one. The error names both, and who may be the cause.
   static absl::StatusOr<std::unique_ptr<Listener>> open(const std::string& address, int port);
   ~Listener();
@@ -22,12 +28,12 @@ class Listener {
   int port() const { return port_; }
 
   // Hands the connections that wait, non-blocking and without delay, to `take`, which owns them from then on; a bounded
-  // number of them. False when the process is out of descriptors or memory and none could even be turned away: to be
-  // tried again a little later.
-  bool accept(const std::function<void(int socket)>& take);
+  // number of them.
+  Accepted accept(const std::function<void(int socket)>& take);
 
  private:
   Listener(int socket, int port);
+  bool has_waiting() const;
   bool drop_one();
 
   int socket_;

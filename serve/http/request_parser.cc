@@ -110,6 +110,7 @@ class RequestParser::Beast : public http::basic_parser<true> {
   void check_field(http::field field, std::string_view value, error_code& code) {
     if (field == http::field::host) {
       ++hosts_;
+      if (!is_sound_host(value)) fail(code, "malformed Host: expected name[:port]");
     } else if (field == http::field::content_length) {
       const bool is_number = !value.empty() && std::all_of(value.begin(), value.end(), absl::ascii_isdigit);
       if (std::exchange(has_length_, true) || !is_number) fail(code, "expected one Content-Length, a decimal number");

@@ -8,11 +8,15 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <exception>
 #include <optional>
 #include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
+
+#include "core/base/log.h"
+#include "serve/http/turn_away.h"
 
 namespace lockstep {
 namespace {
@@ -50,12 +54,19 @@ class AsioWorker : public Worker {
     check_later();
     thread_ = std::thread([this] {
       mailbox_->set_owner(std::this_thread::get_id());
-      io_.run();
+      serve_until_stopped();
+      mailbox_->close();  // here: another thread may be given this one's id when this one has ended
     });
   }
 
   void serve(int socket) override {
     asio::dispatch(io_, [this, socket] {
+      if (settings_.counters.connections > settings_.options.max_connections && !make_room()) {
+        ++settings_.counters.turned_away;
+        turn_away(socket, settings_.tls != nullptr, context_.date.now());
+        return forget_connection();
+      }
+      ++settings_.counters.accepted;
       const uint64_t id = ++last_id_;
       auto connection = std::make_shared<Connection>(context_, id, make_socket_transport(io_, socket, settings_.tls));
       connections_.emplace(id, connection);
@@ -63,9 +74,10 @@ class AsioWorker : public Worker {
     });
   }
 
-  void watch(int socket, std::function<bool()> ready) override {
-    asio::post(io_, [this, socket, ready = std::move(ready)] {
+  void watch(int socket, std::function<bool()> ready, std::function<void()> unwatched) override {
+    asio::post(io_, [this, socket, ready = std::move(ready), unwatched = std::move(unwatched)] {
       ready_ = ready;
+      unwatched_ = unwatched;
       watched_.emplace(io_, socket);
       wait_until_ready();
     });
@@ -88,10 +100,21 @@ class AsioWorker : public Worker {
       work_.reset();
     });
     thread_.join();
-    mailbox_->close();
   }
 
  private:
+  void serve_until_stopped() {
+    for (;;) {
+      try {
+        io_.run();
+        return;
+      } catch (const std::exception& error) {
+        // Out of memory, most likely for one client. Its connection goes when it is overdue.
+        LOG_ERROR("a connection's turn failed: {}", error.what());
+      }
+    }
+  }
+
   // Calls may close connections, which takes them out of the table.
   template <typename Choose, typename Call>
   void for_each_connection(Choose choose, Call call) {
@@ -109,8 +132,23 @@ class AsioWorker : public Worker {
     connection->answer(answer.request, std::move(answer.response));
   }
 
+  bool make_room() {
+    const auto longest =
+        std::ranges::min_element(connections_, {}, [](const auto& entry) { return entry.second->waiting_since(); });
+    if (longest == connections_.end()) return false;
+    if (longest->second->waiting_since() > Connection::Clock::now() - settings_.options.make_room_after) return false;
+    ++settings_.counters.made_room;
+    const std::shared_ptr<Connection> connection = longest->second;
+    connection->close();
+    return true;
+  }
+
   void remove(uint64_t id) {
     connections_.erase(id);
+    forget_connection();
+  }
+
+  void forget_connection() {
     --settings_.counters.connections;
     if (settings_.on_closed) settings_.on_closed();
   }
@@ -142,6 +180,7 @@ class AsioWorker : public Worker {
     if (!watched_) return;
     watched_->release();  // the socket is its owner's
     watched_.reset();
+    unwatched_();
   }
 
   WorkerSettings& settings_;
@@ -155,6 +194,7 @@ class AsioWorker : public Worker {
   uint64_t last_id_ = 0;
   std::optional<asio::posix::stream_descriptor> watched_;
   std::function<bool()> ready_;
+  std::function<void()> unwatched_;
   std::thread thread_;
 };
 

@@ -27,10 +27,12 @@ class Worker {
   static std::unique_ptr<Worker> start(WorkerSettings& settings);
   virtual ~Worker() = default;  // as stop()
 
-  // Serves a connected, non-blocking socket.
+  // Serves a connected, non-blocking socket, which the counter of connections counts already. When that is beyond the
+  // limit, the connection of this worker that has kept it waiting longest is closed, or else this one is turned away.
   virtual void serve(int socket) = 0;
   // Calls `ready` on the worker's thread whenever `socket` may be accepted from; after false, only a little later.
-  virtual void watch(int socket, std::function<bool()> ready) = 0;
+  // Calls `unwatched` there when it will do so no more.
+  virtual void watch(int socket, std::function<bool()> ready, std::function<void()> unwatched) = 0;
   // No longer watches; closes the connections of which no request runs. Returns before that has happened.
   virtual void finish() = 0;
   // Closes all connections and ends the thread.

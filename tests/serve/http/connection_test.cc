@@ -56,6 +56,22 @@ TEST(Connection, HandsOnWhatTheRequestSays) {
   EXPECT_EQ(got.deadline - got.received, HttpServerOptions().request_timeout);
 }
 
+TEST(Connection, TakesFullUrlsApart) {
+  const auto answer = [](const std::string& target) {
+    MemoryConnection connection({}, [](const HttpRequest& request, const HttpRespond& respond) {
+      respond({.body = request.path + "|" + request.query});
+    });
+    const std::string text = connection.exchange("GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n");
+    return text.substr(text.find("\r\n\r\n") + 4);
+  };
+  EXPECT_EQ(answer("http://h/a/b?c"), "/a/b|c");
+  EXPECT_EQ(answer("HTTPS://h"), "/|");
+  // What a proxy takes for the query must not become the path.
+  EXPECT_EQ(answer("http://h?a/b"), "/|a/b");
+  EXPECT_EQ(answer("http://h#/b"), "/|");
+  EXPECT_EQ(answer("http://h/http://i/b"), "/http://i/b|");
+}
+
 TEST(Connection, AnswersInFull) {
   MemoryConnection connection({}, [](const HttpRequest&, const HttpRespond& respond) {
     respond({.status = 404, .content_type = "text/css", .headers = {{"ETag", "a\r\nSet-Cookie: b"}}, .body = "no"});
@@ -169,6 +185,45 @@ TEST(Connection, LetsOtherOriginsInOnlyWhenAllowed) {
                     HasSubstr("Access-Control-Allow-Methods: GET, HEAD, POST\r\n"), Not(HasSubstr("Content-Length"))));
   EXPECT_THAT(answer("*", preflight), HasSubstr("\r\nAccess-Control-Allow-Origin: *\r\n"));
   EXPECT_THAT(answer("http://b", preflight), Not(HasSubstr("Access-Control-Allow-Origin")));
+}
+
+TEST(Connection, KnowsItsHosts) {
+  const auto status = [](const std::string& host, const std::vector<std::string>& allowed) {
+    HttpServerOptions options;
+    options.allowed_hosts = allowed;
+    MemoryConnection connection(options, echo);
+    return connection.exchange("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n").substr(9, 3);
+  };
+  const std::vector<std::string> allowed = {"localhost", "digits.example.org"};
+  for (const std::string own : {"127.0.0.1:8501", "[::1]:8501", "localhost:8501", "LOCALHOST", "box", "10.1.2.3", "",
+                                "digits.example.org", "Digits.Example.org.:80"}) {
+    EXPECT_EQ(status(own, allowed), "200") << own;
+  }
+  for (const std::string other : {"example.org", "xdigits.example.org", "digits.example.org.evil.org:8501",
+                                  "127.0.0.1.evil.org", "localhost.evil.org", "1.2.3"}) {
+    EXPECT_EQ(status(other, allowed), "421") << other;
+    EXPECT_EQ(status(other, {}), "200") << other;
+  }
+}
+
+TEST(Connection, BoundsTheMemoryOfUnfinishedBodies) {
+  HttpServerOptions options;
+  options.max_unfinished_bytes = 100 << 10;
+  MemoryConnection connection(options, echo);
+  const std::string head = kPost + "Content-Length: 300000\r\n\r\n";
+  EXPECT_EQ(connection.exchange(head + std::string(150 << 10, 'x')), "");
+  EXPECT_EQ(connection.counters().unfinished_bytes, (150 - 64) << 10);
+  EXPECT_THAT(connection.exchange(std::string(20 << 10, 'x')),
+              AllOf(StartsWith("HTTP/1.1 503"), HasSubstr("\r\nRetry-After: 1\r\n")));
+  EXPECT_EQ(connection.closed(), 1);
+  EXPECT_EQ(connection.counters().unfinished_bytes, 0);
+
+  // Whatever large ones take, small ones find room; and what is done takes none.
+  MemoryConnection other(options, echo);
+  other.counters().unfinished_bytes = 100 << 10;
+  EXPECT_THAT(other.exchange(kPost + "Content-Length: 60000\r\n\r\n" + std::string(60000, 'x')),
+              StartsWith("HTTP/1.1 200"));
+  EXPECT_EQ(other.counters().unfinished_bytes, 100 << 10);
 }
 
 TEST(Connection, SurvivesHandlersThatFail) {

@@ -83,7 +83,7 @@ TEST(HostileClients, AnAnnouncedGigabyteIsRefusedAtOnce) {
 }
 
 TEST(HostileClients, TooManyConnectionsAreTurnedAway) {
-  const auto server = serve({.max_connections = 3});
+  const auto server = serve({.max_connections = 3, .make_room_after = std::chrono::hours(1)});
   Clients clients = connect(3, server->port());
   for (const auto& client : clients) expect_answered(*client);
   {
@@ -95,6 +95,21 @@ TEST(HostileClients, TooManyConnectionsAreTurnedAway) {
   ASSERT_TRUE(wait_for([&] { return server->counts().connections == 2; }));
   HttpClient again(server->port());
   expect_answered(again);
+}
+
+TEST(HostileClients, ThoseWhoKeepWaitingMakeRoom) {
+  const auto server = serve({.max_connections = 10, .make_room_after = milliseconds(300)});
+  Clients clients = connect(10, server->port());
+  HttpClient& active = *clients.back();
+  clients[0]->send("GET / HTTP/1.1\r\nX-");
+  ASSERT_TRUE(wait_for([&] {
+    expect_answered(active);
+    HttpClient fresh(server->port());  // turned away as long as nobody has kept it waiting for so long
+    fresh.send(kGet);
+    return fresh.receive().ends_with("\r\n\r\n/a");
+  }));
+  EXPECT_GE(server->counts().made_room, 1);
+  expect_answered(active);
 }
 
 // Opened and dropped, in all the ways there are: nothing said, half a request, a request whose answer nobody reads.
