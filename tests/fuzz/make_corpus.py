@@ -118,6 +118,39 @@ def rest():
         save("rest", "http_" + name, f"4{line}\n{kind}\n{body}")
 
 
+def http():
+    """First byte: the size of pieces; from 128 on, the handler answers later."""
+    get, post = "GET /v1/models/m?a=%20b HTTP/1.1\r\nHost: h\r\n", "POST /v1/models/m:predict HTTP/1.1\r\nHost: h\r\n"
+    chunked = "Transfer-Encoding: chunked\r\n"
+    for name, text in {
+            "get": get + "Accept: */*\r\n\r\n",
+            "pipelined": 2 * (get + "\r\n") + "HEAD http://h/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+            "post": post + "Content-Type: application/json\r\nContent-Length: 5\r\n\r\n[1,2]" + get + "\r\n",
+            "chunked": post + chunked + "\r\n3;a=\"b\"\r\n[1,\r\n2\r\n2]\r\n0\r\nT: u\r\n\r\n" + get + "\r\n",
+            "continue": post + "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n[]",
+            "http10": "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n\r\nGET /2 HTTP/1.0\r\n\r\n",
+            "preflight": "OPTIONS /p HTTP/1.1\r\nHost: h\r\nOrigin: http://a\r\nAccess-Control-Request-Method: POST\r\n\r\n",
+            "both_lengths": post + "Content-Length: 4\r\n" + chunked + "\r\n0\r\n\r\n",
+            "two_lengths": post + "Content-Length: 0\r\nContent-Length: 5\r\n\r\nGET /",
+            "folded": get + "A: b\r\n c\r\n\r\n",
+            "coded": post + "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx",
+            "too_long": post + "Content-Length: 1000000000\r\n\r\n",
+            "bare_line_feeds": "GET / HTTP/1.1\nHost: h\n\n",
+            "http2": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "url": "GET http://h?a/b HTTP/1.1\r\nHost: [::1]:80\r\n\r\n" + get + "\r\n",
+            "other_host": "GET / HTTP/1.1\r\nHost: a.example:8501\r\n\r\n" + get + "\r\n",
+            "malformed_host": "GET / HTTP/1.1\r\nHost: u@h/p\r\n\r\n",
+            "tls": "\x16\x03\x01\x02\x00\x01\x00"}.items():
+        save("http", name, b"\3" + text.encode("latin-1"))
+    words = """GET HEAD POST OPTIONS HTTP/1.1 HTTP/1.0 Host: Content-Length: Transfer-Encoding: chunked Connection: close
+        keep-alive Expect: 100-continue Content-Encoding: gzip identity Origin: Access-Control-Request-Method: http://a
+        Upgrade: [::1]:80 a.example \\x0d\\x0a \\x0d\\x0a\\x0d\\x0a \\x0d\\x0a\\x20 0\\x0d\\x0a\\x0d\\x0a %2f %00 ffffffffffffffff"""
+    with open(os.path.join(HERE, "corpus", "http.dict"), "w") as file:
+        file.write("# SPDX-License-Identifier: Apache-2.0\n# Words of HTTP/1.1, for libFuzzer.\n")
+        for word in words.split():
+            file.write(f'"{word}"\n')
+
+
 def tensor_bundle():
     """First byte even: an index, of 64 zeros of data; odd: data of byte / 2 strings."""
     tensors = {"conv2d/kernel": tf.zeros([2, 2, 1, 2]), "conv2d/bias": tf.zeros([2]),
@@ -326,5 +359,5 @@ def dictionaries():
 
 
 if __name__ == "__main__":
-    for make in (idx, records, png, instances, rest, tensor_bundle, yaml, saved_model, onnx_models, dictionaries):
+    for make in (idx, records, png, instances, http, rest, tensor_bundle, yaml, saved_model, onnx_models, dictionaries):
         make()
