@@ -22,11 +22,11 @@ layers:
 )";
 
 // model.yaml and model.ckpt-7 of a network of 4x3 pixels and 3 classes (or of `yaml`) in `directory`.
-inline void write_run(const std::string& directory, const std::string& yaml = kTinyModel) {
+inline void write_run(const std::string& directory, const std::string& yaml = kTinyModel, uint64_t seed = 1) {
   const ModelConfig config = parse_model_config(yaml, "test").value();
   const Network network = Network::build(config).value();
   std::vector<float> weights(static_cast<size_t>(network.params().buffer_size()));
-  initialize_weights(network.params(), 1, weights.data());
+  initialize_weights(network.params(), seed, weights.data());
   CheckpointData data{7, {}};
   for (const Param& param : network.params().params()) {
     data.tensors.push_back({param.name, param.shape, {weights.data() + param.offset, static_cast<size_t>(param.size)}});
