@@ -5,8 +5,10 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <string>
 
 #include "core/base/usage_error.h"
+#include "core/base/version.h"
 #include "serve/commands/commands.h"
 
 namespace lockstep {
@@ -17,6 +19,7 @@ constexpr int kFailed = 1, kWrongUsage = 2;
 int run(int argc, char** argv) {
   CLI::App app{"Data-parallel training and serving of small image classifiers", "lockstep"};
   app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("lockstep ") + kVersion);
   Command chosen;
   add_records_command(app, chosen);
   add_export_command(app, chosen);
@@ -28,7 +31,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     fmt::print(stderr, "lockstep: {}\nRun with --help for usage.\n", usage_error(app, error));
     return kWrongUsage;
   }

@@ -8,8 +8,8 @@
 
 #include "core/base/file.h"
 #include "core/base/suggest.h"
+#include "core/base/version.h"
 #include "core/train/train_config.h"
-#include "core/train/version.h"
 
 namespace lockstep {
 namespace {

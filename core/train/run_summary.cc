@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/file.h"
-#include "core/train/version.h"
+#include "core/base/version.h"
 
 namespace lockstep {
 namespace {

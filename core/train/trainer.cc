@@ -10,6 +10,7 @@
 #include "core/base/file.h"
 #include "core/base/host_info.h"
 #include "core/base/log.h"
+#include "core/base/version.h"
 #include "core/train/agree.h"
 #include "core/train/file_watch.h"
 #include "core/train/lr_schedule.h"
@@ -18,7 +19,6 @@
 #include "core/train/run_export.h"
 #include "core/train/run_summary.h"
 #include "core/train/stop_signal.h"
-#include "core/train/version.h"
 
 namespace lockstep {
 namespace {

@@ -99,6 +99,8 @@ absl::Status run(const PredictOptions& options) {
     return absl::Status(model.status().code(),
                         fmt::format("Failed to load model: {} (Error code: 0)", std::string(model.status().message())));
   for (const std::string& warning : model->warnings) fmt::print(stderr, "lockstep: warning: {}\n", warning);
+  // A directory may hold several checkpoints or versions: the reader is to know which one answered.
+  const std::string used = fmt::format("{}, step {}", model->origin, model->global_step);
   const int threads = options.threads > 0 ? options.threads : available_cores();
   LOCKSTEP_ASSIGN_OR_RETURN(const auto predictor,
                             Predictor::create(std::make_shared<const TrainedModel>(*std::move(model)),
@@ -107,6 +109,7 @@ absl::Status run(const PredictOptions& options) {
                             options.images.empty() ? read_instances(options.json_instances, predictor->input())
                                                    : read_images(options.images, predictor->input()));
   LOCKSTEP_ASSIGN_OR_RETURN(const Predictions predictions, predict_all(*predictor, inputs));
+  fmt::print(stderr, "Model: {}\n", used);
   fmt::print("{}", options.json ? predictions_json(predictions) : predictions_table(predictions));
   if (std::fflush(stdout) != 0) return absl::ErrnoToStatus(errno, "standard output: cannot write");
   return absl::OkStatus();

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <cstdio>
 #include <memory>
 
 #include "serve/commands/command_line.h"
@@ -7,6 +10,16 @@
 
 namespace lockstep {
 namespace {
+
+// Standard output may be the request itself, so what was written is told on standard error.
+absl::Status write_and_tell(const RequestOptions& options) {
+  LOCKSTEP_RETURN_IF_ERROR(create_request(options));
+  if (options.output != "-") {
+    fmt::print(stderr, "Wrote {}: {} {} of the {} set of {}\n", options.output, options.count,
+               options.count == 1 ? "image" : "images", split_name(options.split), options.data_dir);
+  }
+  return absl::OkStatus();
+}
 
 void add_create(CLI::App& request, Command& chosen) {
   auto options = std::make_shared<RequestOptions>();
@@ -24,7 +37,7 @@ void add_create(CLI::App& request, Command& chosen) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   create->add_option("--output", options->output, "File that receives the lines; - is standard output")
       ->type_name("FILE");
-  create->callback([options, &chosen] { chosen = [options] { return create_request(*options); }; });
+  create->callback([options, &chosen] { chosen = [options] { return write_and_tell(*options); }; });
 }
 
 }  // namespace

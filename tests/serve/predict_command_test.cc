@@ -50,7 +50,9 @@ TmpDir* PredictCommand::dir_ = nullptr;
 constexpr char kInstance[] = "[0, 1, 0, 0, 0.5, 0, 0, 1, 0, 0, 1, 0]";
 
 TEST_F(PredictCommand, RequestFileGivesTheTable) {
-  EXPECT_EQ(run("request create --data_dir . -n 4").exit_code, 0);
+  const Outcome created = run("request create --data_dir . -n 4 2>&1");
+  EXPECT_EQ(created.exit_code, 0);
+  EXPECT_EQ(created.output, "Wrote request.json: 4 images of the test set of .\n");
   const Outcome outcome = run("predict --model_dir run --json-instances request.json");
   EXPECT_EQ(outcome.exit_code, 0);
   EXPECT_THAT(outcome.output, StartsWith("CLASSES  PROBABILITIES\n"));
@@ -71,7 +73,9 @@ TEST_F(PredictCommand, RequestFileGivesTheTable) {
 TEST_F(PredictCommand, RequestGoesThroughAPipe) {
   const std::string program = LOCKSTEP_PROGRAM;
   const Outcome direct = run("request create --data_dir . -n 3 --output -");
-  EXPECT_EQ(direct.output, slurp(dir_->file(file("direct.json", direct.output))));
+  EXPECT_THAT(direct.output, StartsWith("{\"inputs\": ["));
+  EXPECT_EQ(run("request create --data_dir . -n 3 --output - 2>&1 >direct.json").output, "");
+  EXPECT_EQ(direct.output, slurp(dir_->file("direct.json")));
   const Outcome piped =
       run("request create --data_dir . -n 3 --output - | " + program + " predict --model_dir run --json-instances -");
   EXPECT_EQ(piped.exit_code, 0);
@@ -86,6 +90,21 @@ TEST_F(PredictCommand, EveryWayToNameAModel) {
   for (const std::string model : {"run/", "./run/model.ckpt-7", "run/model.ckpt-7.index"}) {
     EXPECT_EQ(run("predict --model_dir " + model + " --json-instances one.json").output, expected) << model;
   }
+}
+
+TEST_F(PredictCommand, TellsOnStandardErrorWhichModelAnswered) {
+  file("one.json", std::string(kInstance) + "\n");
+  for (const std::string model : {"run", "run/model.ckpt-7", "run/model.ckpt-7.index"}) {
+    const Outcome errors = run("predict --model_dir " + model + " --json-instances one.json 2>&1 >table");
+    EXPECT_EQ(errors.exit_code, 0) << model;
+    EXPECT_EQ(errors.output, "Model: run/model.ckpt-7, step 7\n") << model;
+  }
+}
+
+TEST_F(PredictCommand, VersionIsPrinted) {
+  const Outcome outcome = run("--version");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output, testing::MatchesRegex("lockstep [0-9]+\\.[0-9]+\\.[0-9]+\n"));
 }
 
 TEST_F(PredictCommand, MoreInstancesThanOnePassTakes) {
