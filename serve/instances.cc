@@ -24,7 +24,8 @@ constexpr const char* kBinaryKey = "b64";
 // One instance on its way to numbers.
 class Reading {
  public:
-  Reading(const ImageShape& input, int64_t index, std::span<float> out) : input_(input), index_(index), out_(out) {}
+  Reading(const ImageShape& input, std::string_view place, std::span<float> out)
+      : input_(input), place_(place), out_(out) {}
 
   absl::Status read(const json& instance) {
     const json* value = &instance;
@@ -41,9 +42,7 @@ class Reading {
     return value.is_object() && value.size() == 1 && value.contains(kBinaryKey);
   }
 
-  absl::Status error(std::string_view detail) const {
-    return invalid_inputs(fmt::format("{} (instance {})", detail, index_));
-  }
+  absl::Status error(std::string_view detail) const { return annotate(invalid_inputs(detail), place_); }
 
   absl::Status check_names(const json& instance) const {
     if (instance.empty()) {
@@ -136,19 +135,31 @@ class Reading {
   }
 
   const ImageShape& input_;
-  const int64_t index_;
+  const std::string_view place_;
   const std::span<float> out_;
   size_t at_ = 0;  // numbers read
 };
 
+// Why `line` is no JSON value; the parser stopped at byte `column`, counted from 1.
+std::string json_problem(std::string_view line, size_t column) {
+  constexpr size_t kShown = 20;
+  const std::string_view read = line.substr(0, column);
+  const std::string shown = printable(read.substr(read.size() - std::min(read.size(), kShown)));
+  if (column > line.size()) return fmt::format("column {}: the line ends before its value does", column);
+  return fmt::format("column {}: expected JSON, found what `{}` ends with", column, shown);
+}
+
 absl::StatusOr<json> parse_line(std::string_view line, const std::string& place) {
+  std::string problem;
   try {
     return json::parse(line);
-  } catch (const json::exception& error) {
-    return absl::InvalidArgumentError(
-        fmt::format("{}: Input instances are not in JSON format. See \"lockstep predict --help\" for details. ({})",
-                    place, printable(error.what())));
+  } catch (const json::parse_error& error) {
+    problem = json_problem(line, error.byte);
+  } catch (const json::exception&) {
+    problem = "a number too large for float64";
   }
+  return absl::InvalidArgumentError(fmt::format(
+      "{}: Input instances are not in JSON format. See \"lockstep predict --help\" for details. ({})", place, problem));
 }
 
 }  // namespace
@@ -181,8 +192,8 @@ absl::StatusOr<std::vector<json>> parse_json_lines(std::string_view text, const 
   return instances;
 }
 
-absl::Status InstanceReader::read(const json& instance, int64_t index, std::span<float> out) const {
-  return Reading(input_, index, out).read(instance);
+absl::Status InstanceReader::read(const json& instance, std::string_view place, std::span<float> out) const {
+  return Reading(input_, place, out).read(instance);
 }
 
 }  // namespace lockstep

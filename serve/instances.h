@@ -16,15 +16,16 @@
 
 namespace lockstep {
 
-// Most instances that online prediction takes from one file.
+// Most instances that online prediction, by a server, takes from one file; prediction here has no such limit.
 inline constexpr int64_t kMostOnlineInstances = 100;
 inline constexpr std::string_view kInputName = "inputs";
 
 // "Invalid inputs: <detail> (Error code: 1)".
 absl::Status invalid_inputs(std::string_view detail);
 
-// One JSON value a line, UTF-8; a byte order mark, and CR before the end of a line, are passed over. `name` of the text
-// is for messages; more than `most` lines are refused (0: any number).
+// One JSON value a line, UTF-8; a byte order mark, and CR before the end of a line, are passed over. No line is empty:
+// value i comes from line i + 1. `name` of the text is for messages; more than `most` lines are refused (0: any
+// number).
 absl::StatusOr<std::vector<nlohmann::json>> parse_json_lines(std::string_view text, const std::string& name,
                                                              int64_t most);
 
@@ -36,8 +37,8 @@ class InstanceReader {
   // Writes the input().size() numbers of one instance to `out`. An instance is a value or {"inputs": value}; a value is
   // a list of H * W * C numbers in row-major order, the same nested as H x W x C (H x W when C is 1), or
   // {"b64": text} of either a PNG, which is prepared as prepare_image() does, or H * W * C bytes, which are scaled to
-  // [0, 1]. `index` of the instance, from 0, is for messages. On error `out` is undefined.
-  absl::Status read(const nlohmann::json& instance, int64_t index, std::span<float> out) const;
+  // [0, 1]. `place` of the instance ("request.json:3") is what an error begins with. On error `out` is undefined.
+  absl::Status read(const nlohmann::json& instance, std::string_view place, std::span<float> out) const;
 
   const ImageShape& input() const { return input_; }
 

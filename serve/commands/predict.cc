@@ -54,13 +54,14 @@ absl::StatusOr<std::vector<float>> read_instances(const std::string& path, const
   const bool standard_input = path == "-";
   LOCKSTEP_ASSIGN_OR_RETURN(const std::string text,
                             standard_input ? read_standard_input() : read_file(path, kMaxInstanceBytes));
-  LOCKSTEP_ASSIGN_OR_RETURN(const auto instances, parse_json_lines(text, standard_input ? "standard input" : path, 0));
+  const std::string name = standard_input ? "standard input" : path;
+  LOCKSTEP_ASSIGN_OR_RETURN(const auto instances, parse_json_lines(text, name, 0));
   const InstanceReader reader(input);
   const auto size = static_cast<size_t>(input.size());
   std::vector<float> numbers(instances.size() * size);
   for (size_t i = 0; i < instances.size(); ++i) {
     LOCKSTEP_RETURN_IF_ERROR(
-        reader.read(instances[i], static_cast<int64_t>(i), std::span(numbers).subspan(i * size, size)));
+        reader.read(instances[i], fmt::format("{}:{}", name, i + 1), std::span(numbers).subspan(i * size, size)));
   }
   return numbers;
 }
@@ -144,8 +145,10 @@ void add_predict_command(CLI::App& app, Command& chosen) {
       ->required();
   CLI::Option_group* what = predict->add_option_group("Input", "One of");
   what->add_option("--json-instances,--json_instances", options->json_instances,
-                   "File with one JSON value a line: a list of numbers, the same nested, {\"inputs\": list}, or "
-                   "{\"b64\": PNG}; - is standard input")
+                   fmt::format("File with one JSON value a line: a list of numbers, the same nested, "
+                               "{{\"inputs\": list}}, or {{\"b64\": PNG}}; - is standard input. A model in a directory "
+                               "takes any number of lines, online prediction on a server, as gcloud's, at most {}",
+                               kMostOnlineInstances))
       ->type_name("FILE");
   what->add_option("--image", options->images,
                    "PNG of one digit, any size, dark on light or light on dark; may be repeated")

@@ -11,8 +11,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!instances.ok()) return 0;
   const lockstep::InstanceReader reader({2, 3, 1});
   std::vector<float> numbers(6);
-  for (size_t i = 0; i < instances->size(); ++i) {
-    reader.read((*instances)[i], static_cast<int64_t>(i), numbers).IgnoreError();
-  }
+  for (const nlohmann::json& instance : *instances) reader.read(instance, "fuzz.json", numbers).IgnoreError();
   return 0;
 }

@@ -17,10 +17,11 @@ using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 absl::StatusOr<std::vector<float>> read(const std::string& text, const ImageShape& input) {
   std::vector<float> out(static_cast<size_t>(input.size()));
-  LOCKSTEP_RETURN_IF_ERROR(InstanceReader(input).read(json::parse(text), 3, out));
+  LOCKSTEP_RETURN_IF_ERROR(InstanceReader(input).read(json::parse(text), "f.json:4", out));
   return out;
 }
 
@@ -78,8 +79,8 @@ TEST(InstanceReader, ErrorsAreThoseOfThePredictionService) {
       {"{\"b64\": \"" + absl::Base64Escape("bytes") + "\"}", "expected a PNG or 6 bytes in b64, got 5 bytes"}};
   for (const auto& [instance, message] : cases) {
     const std::string error = error_of(instance);
-    EXPECT_TRUE(error.starts_with("Invalid inputs: ")) << instance << ": " << error;
-    EXPECT_TRUE(error.ends_with("(instance 3) (Error code: 1)")) << instance << ": " << error;
+    EXPECT_TRUE(error.starts_with("f.json:4: Invalid inputs: ")) << instance << ": " << error;
+    EXPECT_TRUE(error.ends_with(" (Error code: 1)")) << instance << ": " << error;
     EXPECT_THAT(error, HasSubstr(message)) << instance;
   }
   EXPECT_THAT(error_of("[1]", kColour), HasSubstr("expected a list of 6 numbers, or 1x2x3 of them nested"));
@@ -99,9 +100,6 @@ TEST(JsonLines, ErrorsAreThoseOfGcloudWithTheLine) {
   EXPECT_EQ(error("[1]\n\r\n"), "f.json:2: Empty line is not allowed in the instances file.");
   EXPECT_THAT(error("[1]\n[2\n"), AllOf(HasSubstr("f.json:2: Input instances are not in JSON format."),
                                         HasSubstr("lockstep predict --help")));
-  EXPECT_THAT(error("[1] [2]\n"), HasSubstr("f.json:1: Input instances are not in JSON format."));
-  EXPECT_THAT(error("[NaN]\n"), HasSubstr("f.json:1: Input instances are not in JSON format."));
-  EXPECT_THAT(error("\xff\n"), HasSubstr("f.json:1: Input instances are not in JSON format."));
   EXPECT_EQ(error(""), "f.json: No valid instance was found.");
   EXPECT_EQ(error("\xef\xbb\xbf"), "f.json: No valid instance was found.");
   EXPECT_EQ(error("1\n2\n3\n", 2),
@@ -110,13 +108,30 @@ TEST(JsonLines, ErrorsAreThoseOfGcloudWithTheLine) {
   EXPECT_EQ(error("1\n2\n", 2), "");
 }
 
+TEST(JsonLines, BadJsonIsToldWithLineAndColumnInOurOwnWords) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"[1]\n[2", "f.json:2: Input instances are not in JSON format.|(column 3: the line ends before its value does)"},
+      {"[1] [2]", "f.json:1: |(column 5: expected JSON, found what `[1] [` ends with)"},
+      {"[1]\n[NaN]\n", "f.json:2: |(column 2: expected JSON, found what `[N` ends with)"},
+      {"\xff", "f.json:1: |(column 1: expected JSON, found what `\\xff` ends with)"},
+      {"[\"a\tb\"]", "f.json:1: |(column 4: expected JSON, found what `[\"a\\t` ends with)"},
+      {"[1, 1000000000, 2000000000,, 3]",
+       "f.json:1: |(column 28: expected JSON, found what `000000, 2000000000,,` ends"},
+      {"[1e999]", "f.json:1: |(a number too large for float64)"}};
+  for (const auto& [text, message] : cases) {
+    const std::string error = message_of(parse_json_lines(text, "f.json", 0).status());
+    EXPECT_THAT(error, AllOf(HasSubstr(message.substr(0, message.find('|'))),
+                             HasSubstr(message.substr(message.find('|') + 1)), Not(HasSubstr("json.exception"))));
+  }
+}
+
 TEST(JsonLines, DeepNestingIsNoStackOverflow) {
   const std::string deep(200'000, '[');
   EXPECT_FALSE(parse_json_lines(deep, "f", 0).ok());
   const auto closed = parse_json_lines(deep + std::string(deep.size(), ']'), "f", 0);
   ASSERT_TRUE(closed.ok());
   std::vector<float> out(6);
-  EXPECT_THAT(message_of(InstanceReader(kGrey).read(closed->front(), 0, out)), HasSubstr("got 1x1x1x1"));
+  EXPECT_THAT(message_of(InstanceReader(kGrey).read(closed->front(), "f:1", out)), HasSubstr("got 1x1x1x1"));
 }
 
 }  // namespace

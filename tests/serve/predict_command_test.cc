@@ -137,11 +137,11 @@ TEST_F(PredictCommand, BadInstancesExitWithOneAndTheReason) {
       {"", "No valid instance was found."},
       {std::string(kInstance) + "\n\n", "bad.json:2: Empty line is not allowed in the instances file."},
       {"[0, 1\n", "bad.json:1: Input instances are not in JSON format."},
-      {"[1, 2]\n",
-       "Invalid inputs: Input mismatch: inputs expected a list of 12 numbers, or 4x3 of them nested, got 2 numbers "
-       "(instance 0) (Error code: 1)"},
+      {std::string(kInstance) + "\n[1, 2]\n",
+       "bad.json:2: Invalid inputs: Input mismatch: inputs expected a list of 12 numbers, or 4x3 of them nested, got 2 "
+       "numbers (Error code: 1)"},
       {"{\"x\": 1}\n",
-       "Invalid inputs: Expected tensor name: inputs, got tensor name: ['x']. (instance 0) (Error code: 1)"}};
+       "bad.json:1: Invalid inputs: Expected tensor name: inputs, got tensor name: ['x']. (Error code: 1)"}};
   for (const auto& [lines, message] : cases) {
     file("bad.json", lines);
     expect_failure(1, "predict --model_dir run --json-instances bad.json", message);
@@ -149,6 +149,8 @@ TEST_F(PredictCommand, BadInstancesExitWithOneAndTheReason) {
   }
   expect_failure(1, "predict --model_dir run --json-instances absent.json", "absent.json");
   expect_failure(1, "predict --model_dir run --json-instances -", "standard input: No valid instance was found.");
+  EXPECT_THAT(run("predict --model_dir run --json-instances - 2>&1 <bad.json").output,
+              StartsWith("lockstep: standard input:1: Invalid inputs: "));
   expect_failure(1, "predict --model_dir nowhere --json-instances bad.json", "Failed to load model: nowhere");
 }
 

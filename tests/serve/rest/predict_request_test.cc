@@ -84,7 +84,7 @@ TEST(PredictRequest, ReadsTheSameNumbersAsThePredictCommand) {
   for (int i = 0; i < 784; ++i) numbers += fmt::format("{}{}", i == 0 ? "" : ", ", i % 7 == 0 ? i / 255.0 : 1e-3 * i);
   const ImageShape input{28, 28, 1};
   std::vector<float> expected(784);
-  ASSERT_TRUE(InstanceReader(input).read(nlohmann::json::parse("[" + numbers + "]"), 0, expected).ok());
+  ASSERT_TRUE(InstanceReader(input).read(nlohmann::json::parse("[" + numbers + "]"), "", expected).ok());
   const auto parsed = parse_predict_request("{\"instances\": [[" + numbers + "]]}", rules(input));
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_EQ(parsed->inputs, expected);
