@@ -21,17 +21,6 @@ bool has_index(const std::string& prefix) {
   return file_exists(path) && !is_directory(path);
 }
 
-// Prefixes of the bundles in `directory`, sorted by name.
-std::vector<std::string> bundles_in(const std::string& directory) {
-  std::vector<std::string> prefixes;
-  const auto names = list_directory(directory);
-  if (!names.ok()) return prefixes;
-  for (const std::string& name : *names) {
-    if (name.ends_with(kBundleIndexSuffix)) prefixes.push_back(*strip_bundle_suffix(name));
-  }
-  return prefixes;
-}
-
 absl::StatusOr<std::string> newest_of_state(const std::string& state_path) {
   LOCKSTEP_ASSIGN_OR_RETURN(const CheckpointState state, read_checkpoint_state(state_path));
   const std::string prefix = resolve_checkpoint(directory_name(state_path), state.latest);
@@ -57,6 +46,16 @@ absl::StatusOr<std::string> prefix_in_directory(const std::string& directory) {
 
 }  // namespace
 
+std::vector<std::string> bundles_in(const std::string& directory) {
+  std::vector<std::string> prefixes;
+  const auto names = list_directory(directory);
+  if (!names.ok()) return prefixes;
+  for (const std::string& name : *names) {
+    if (name.ends_with(kBundleIndexSuffix)) prefixes.push_back(*strip_bundle_suffix(name));
+  }
+  return prefixes;
+}
+
 absl::StatusOr<std::string> bundle_prefix(const std::string& path) {
   if (has_index(path)) return path;
   if (is_directory(path)) return prefix_in_directory(path);
@@ -64,15 +63,17 @@ absl::StatusOr<std::string> bundle_prefix(const std::string& path) {
   if (stripped && has_index(*stripped)) return *stripped;
   if (base_name(path) == "checkpoint" && file_exists(path)) return newest_of_state(path);
 
-  const std::string prefix = stripped.value_or(path);
-  const std::string directory = directory_name(path);
-  const auto others = bundles_in(directory);
-  std::string found = others.empty() ? "no checkpoint at all" : fmt::format("{}", fmt::join(others, ", "));
   if (file_exists(path)) {
-    found = stripped ? "the file, but not its index" : "a file that does not belong to a checkpoint";
+    const std::string lacks = stripped ? "its index " + bundle_index_path(*stripped) + " is missing"
+                                       : std::string("a file that does not belong to a checkpoint");
+    return absl::NotFoundError(fmt::format("{}: {}; {}", path, lacks, kExpected));
   }
-  return absl::NotFoundError(fmt::format("{}: no such file; {}; found {}{}", bundle_index_path(prefix), kExpected,
-                                         found, did_you_mean(base_name(prefix), others)));
+  const std::string prefix = stripped.value_or(path);
+  const auto others = bundles_in(directory_name(path));
+  return absl::NotFoundError(
+      fmt::format("{}: no such checkpoint, for there is no {}; {}; found {}{}", path, bundle_index_path(prefix),
+                  kExpected, others.empty() ? "no checkpoint at all" : fmt::format("{}", fmt::join(others, ", ")),
+                  did_you_mean(base_name(prefix), others)));
 }
 
 }  // namespace lockstep

@@ -62,6 +62,9 @@ struct BundleEntry {
 // it names) or a directory that holds one of these or a SavedModel. NotFound says what was expected and what is there.
 absl::StatusOr<std::string> bundle_prefix(const std::string& path);
 
+// Prefixes of the bundles in a directory, without its name, sorted; none where it cannot be read.
+std::vector<std::string> bundles_in(const std::string& directory);
+
 // Immutable after open; thread-safe.
 class TensorBundleReader {
  public:

@@ -152,8 +152,15 @@ absl::StatusOr<ModelConfig> parse_model_config(std::string_view yaml, const std:
 }
 
 absl::StatusOr<ModelConfig> load_model_config(const std::string& path) {
-  LOCKSTEP_ASSIGN_OR_RETURN(const std::string text, read_file(path, kMaxFileBytes));
-  return parse_model_config(text, path);
+  const auto text = read_file(path, kMaxFileBytes);
+  if (absl::IsNotFound(text.status())) {
+    return absl::NotFoundError(fmt::format(
+        "{}: no such file; expected the description of a network, such as configs/models/mnist_cnn.yaml of Lockstep's "
+        "repository",
+        path));
+  }
+  if (!text.ok()) return text.status();
+  return parse_model_config(*text, path);
 }
 
 std::string to_yaml(const ModelConfig& config) {

@@ -2,10 +2,12 @@
 #include "core/nn/trained_model.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <limits>
 
 #include "core/base/file.h"
+#include "core/base/suggest.h"
 #include "core/nn/checkpoint.h"
 #include "core/nn/import/checkpoint_names.h"
 #include "core/nn/import/graph_import.h"
@@ -16,6 +18,7 @@
 #include "io/protobuf_bytes.h"
 #include "io/saved_model.h"
 #include "io/tensor_bundle.h"
+#include "io/tensor_bundle_names.h"
 
 namespace lockstep {
 namespace {
@@ -28,7 +31,16 @@ constexpr std::string_view kExpected =
     "as out/model.ckpt-200)";
 
 absl::Status not_a_model(const std::string& path, std::string_view found) {
-  return absl::InvalidArgumentError(fmt::format("not a model: {}: {}; {}", path, found, kExpected));
+  return absl::InvalidArgumentError(fmt::format("{}: not a model: {}; {}", path, found, kExpected));
+}
+
+absl::Status missing(const std::string& path) {
+  const std::vector<std::string> beside = bundles_in(directory_name(path));
+  const std::string found =
+      beside.empty() ? "" : fmt::format("; the checkpoints there are {}", fmt::join(beside, ", "));
+  const std::string name = base_name(strip_bundle_suffix(path).value_or(path));
+  return absl::NotFoundError(
+      fmt::format("{}: no such file or directory; {}{}{}", path, kExpected, found, did_you_mean(name, beside)));
 }
 
 // --- Our own checkpoints ---
@@ -148,7 +160,8 @@ absl::StatusOr<Kind> kind_of(const std::string& path) {
   if (path.ends_with(".onnx") && file_exists(path)) return Kind::kOnnx;
   const auto prefix = bundle_prefix(path);
   if (prefix.ok()) return Kind::kCheckpoint;
-  return file_exists(path) ? not_a_model(path, "a file of another kind") : prefix.status();
+  if (!file_exists(path)) return missing(path);
+  return strip_bundle_suffix(path) ? prefix.status() : not_a_model(path, "a file of another kind");
 }
 
 absl::StatusOr<TrainedModel> load_checkpoint_with_graph(const std::string& path) {

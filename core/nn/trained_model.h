@@ -31,7 +31,7 @@ struct TrainedModel {
 //   a checkpoint's prefix, or any file of the set: with a model.yaml in the same directory, or with TensorFlow's graph
 //   beside it (`.meta`).
 // All checksums are verified and every weight must be there, in its shape; of a foreign file every operator must be one
-// that our networks have (docs/formats/import.md). InvalidArgument "not a model: …" when `path` is none of these,
+// that our networks have (docs/formats/import.md). InvalidArgument "PATH: not a model: …" when `path` is none of these,
 // NotFound when it does not exist, DataLoss for a damaged file, Unimplemented for a network that is none of ours. Reads
 // only; thread-safe.
 absl::StatusOr<TrainedModel> load_trained_model(const std::string& path);

@@ -49,11 +49,21 @@ absl::StatusOr<std::string> read_standard_input() {
   return text;
 }
 
+// A file that the command line names; `expected` says of what kind.
+absl::StatusOr<std::string> read_named_file(const std::string& path, uint64_t most_bytes, std::string_view expected) {
+  auto bytes = read_file(path, most_bytes);
+  if (!absl::IsNotFound(bytes.status())) return bytes;
+  return absl::NotFoundError(fmt::format("{}: no such file; expected {}", path, expected));
+}
+
 // The numbers of all examples, one behind the other.
 absl::StatusOr<std::vector<float>> read_instances(const std::string& path, const ImageShape& input) {
   const bool standard_input = path == "-";
-  LOCKSTEP_ASSIGN_OR_RETURN(const std::string text,
-                            standard_input ? read_standard_input() : read_file(path, kMaxInstanceBytes));
+  LOCKSTEP_ASSIGN_OR_RETURN(
+      const std::string text,
+      standard_input
+          ? read_standard_input()
+          : read_named_file(path, kMaxInstanceBytes, "one JSON value a line, as `lockstep request create` writes"));
   const std::string name = standard_input ? "standard input" : path;
   LOCKSTEP_ASSIGN_OR_RETURN(const auto instances, parse_json_lines(text, name, 0));
   const InstanceReader reader(input);
@@ -70,7 +80,7 @@ absl::StatusOr<std::vector<float>> read_images(const std::vector<std::string>& p
   std::vector<float> numbers(paths.size() * static_cast<size_t>(input.size()));
   float* out = numbers.data();
   for (const std::string& path : paths) {
-    LOCKSTEP_ASSIGN_OR_RETURN(const std::string bytes, read_file(path, kMaxImageBytes));
+    LOCKSTEP_ASSIGN_OR_RETURN(const std::string bytes, read_named_file(path, kMaxImageBytes, "a PNG"));
     LOCKSTEP_ASSIGN_OR_RETURN(const PngImage image, decode_png(bytes, path));
     LOCKSTEP_ASSIGN_OR_RETURN(const PreparedImage prepared, prepare_image(image, input, path));
     fmt::print(stderr, "{}: {}\n", path, prepared.how);

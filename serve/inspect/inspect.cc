@@ -17,6 +17,9 @@
 namespace lockstep {
 namespace {
 
+constexpr std::string_view kExpected =
+    "expected IDX, TFRecords, TensorBoard events, a TensorFlow checkpoint (its prefix or one of its files), a "
+    "SavedModel, ONNX, PNG, JSON, or a directory of these";
 constexpr int kMostLevels = 8;  // of sub-directories
 constexpr size_t kMostFiles = 10'000;
 
@@ -225,10 +228,8 @@ absl::StatusOr<InspectReport> inspect_directory(InspectReport report) {
 absl::Status not_recognised(const std::string& path) {
   std::string first;
   if (const auto peek = peek_at(path); peek.ok()) first = printable(peek->head.substr(0, 16));
-  return absl::InvalidArgumentError(fmt::format(
-      "{}: not recognised (it begins with `{}`): expected IDX, TFRecords, TensorBoard events, a TensorFlow checkpoint, "
-      "a SavedModel, ONNX, PNG, JSON, or a directory of these",
-      path, first));
+  return absl::InvalidArgumentError(
+      fmt::format("{}: not recognised (it begins with `{}`): {}", path, first, kExpected));
 }
 
 }  // namespace
@@ -238,7 +239,9 @@ absl::StatusOr<InspectReport> inspect(const std::string& path) {
   report.path = path;
   if (is_directory(path)) return inspect_directory(std::move(report));
   if (!file_exists(path)) {
-    if (!file_exists(bundle_index_path(path))) return absl::NotFoundError(fmt::format("{}: no such file", path));
+    if (!file_exists(bundle_index_path(path))) {
+      return absl::NotFoundError(fmt::format("{}: no such file or directory; {}", path, kExpected));
+    }
     inspect_bundle(report);  // a prefix
     return report;
   }

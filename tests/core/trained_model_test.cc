@@ -15,9 +15,11 @@
 namespace lockstep {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::StartsWith;
 
 constexpr char kModel[] = R"(
 image: {height: 4, width: 3}
@@ -105,10 +107,19 @@ TEST_F(TrainedModelTest, NetworkMayBeGivenApart) {
 }
 
 TEST_F(TrainedModelTest, OtherPathsAreNoModels) {
-  EXPECT_THAT(message(dir_.file("model.yaml")), HasSubstr("not a model: "));
-  EXPECT_THAT(message(dir_.file("model.ckpt-7")), HasSubstr("no such file"));
+  EXPECT_THAT(message(dir_.file("model.yaml")), StartsWith(dir_.file("model.yaml") + ": not a model: a file of"));
+  for (const std::string suffix : {"", ".index"}) {
+    EXPECT_THAT(
+        message(dir_.file("model.ckpt-7") + suffix),
+        AllOf(StartsWith(dir_.file("model.ckpt-7") + suffix + ": no such file or directory; expected a run"),
+              HasSubstr("the checkpoints there are model.ckpt-10, model.ckpt-5 (did you mean `model.ckpt-5`?)")));
+  }
+  EXPECT_EQ(message(dir_.file("no/model")),
+            dir_.file("no/model") +
+                ": no such file or directory; expected a run directory (--output_dir of mnist_train), a SavedModel, an "
+                "ONNX file (.onnx) or a checkpoint (such as out/model.ckpt-200)");
   const TmpDir empty;
-  EXPECT_THAT(message(empty.path()), HasSubstr("not a model: " + empty.path() + ": a directory without a model.yaml"));
+  EXPECT_THAT(message(empty.path()), StartsWith(empty.path() + ": not a model: a directory without a model.yaml"));
   spill(empty.file("model.yaml"), to_yaml(config_));
   EXPECT_THAT(message(empty.path()), HasSubstr("a directory without a checkpoint"));
 }

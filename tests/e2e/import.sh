@@ -66,10 +66,10 @@ expect_refusal() {  # CODE MESSAGE COMMAND...
   expect_log "$message"
 }
 expect_refusal 1 "holds a run or a checkpoint already" "$LOCKSTEP" import --source run --directory imported_frozen
-expect_refusal 1 "not a model: data" "$LOCKSTEP" import --source data --directory new
+expect_refusal 1 "lockstep: data: not a model" "$LOCKSTEP" import --source data --directory new
 expect_refusal 1 "--model FILE" "$LOCKSTEP" import --source checkpoint --directory new
 expect_refusal 1 "another network" "$LOCKSTEP" import --source model.onnx --directory new \
   --model "$SOURCE_DIR/configs/models/mnist_cnn.yaml"
 launch 2 --train_steps 10 --warm_start data --output_dir new
-expect_refusal 1 "--warm_start: not a model: data" "${command[@]}"
+expect_refusal 1 "--warm_start: data: not a model" "${command[@]}"
 [[ ! -e new/model.yaml ]] || fail "a refused import or warm start left new/model.yaml behind"

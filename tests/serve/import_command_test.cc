@@ -99,7 +99,10 @@ TEST_F(ImportCommand, MistakesAreNamed) {
   expect_failure(2, "import --directory out", "--source is required");
   expect_failure(2, "import --source x", "--directory is required");
   expect_failure(2, "import --source x --directory out --modle y", "--modle");
-  expect_failure(1, "import --source nowhere --directory out", "nowhere");
+  expect_failure(1, "import --source nowhere --directory out",
+                 "lockstep: nowhere: no such file or directory; expected a run directory");
+  expect_failure(1, "import --source " + models_ + "v1_frozen --model absent.yaml --directory out",
+                 "lockstep: absent.yaml: no such file; expected the description of a network");
   EXPECT_FALSE(file_exists(dir_.file("out")));
 }
 

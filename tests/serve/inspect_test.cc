@@ -361,7 +361,10 @@ TEST_F(Inspect, OtherFilesAreRefusedWithWhatIsExpected) {
   EXPECT_THAT(message_of(inspect(file("x", "plain text")).status()),
               AllOf(HasSubstr("not recognised (it begins with `plain text`)"), HasSubstr("TFRecords")));
   EXPECT_TRUE(absl::IsInvalidArgument(inspect(file("y", std::string("\x01\x02\xfe\xff", 4))).status()));
-  EXPECT_TRUE(absl::IsNotFound(inspect(dir_.file("absent")).status()));
+  const absl::Status absent = inspect(dir_.file("absent")).status();
+  EXPECT_TRUE(absl::IsNotFound(absent));
+  EXPECT_THAT(message_of(absent), AllOf(HasSubstr(dir_.file("absent") + ": no such file or directory; expected IDX, "),
+                                        HasSubstr("checkpoint (its prefix or one of its files)")));
 }
 
 TEST_F(Inspect, DamagedRecordsNameTheFirstBadOneAndWhatCameBefore) {

@@ -128,6 +128,7 @@ TEST_F(PredictCommand, PicturesAreRead) {
   expect_failure(1, "predict --model_dir run --image one.png --image blank.png", "blank.png: blank");
   file("cut.png", slurp(dir_->file("one.png")).substr(0, 60));
   expect_failure(1, "predict --model_dir run --image cut.png", "cut.png: offset");
+  expect_failure(1, "predict --model_dir run --image no.png", "lockstep: no.png: no such file; expected a PNG");
   file("photo.jpg", "\xff\xd8\xff\xe0");
   expect_failure(1, "predict --model_dir run --image photo.jpg", "photo.jpg is a JPEG: only PNG is read");
 }
@@ -147,11 +148,13 @@ TEST_F(PredictCommand, BadInstancesExitWithOneAndTheReason) {
     expect_failure(1, "predict --model_dir run --json-instances bad.json", message);
     EXPECT_EQ(run("predict --model_dir run --json-instances bad.json 2>/dev/null").output, "") << lines;
   }
-  expect_failure(1, "predict --model_dir run --json-instances absent.json", "absent.json");
+  expect_failure(1, "predict --model_dir run --json-instances absent.json",
+                 "lockstep: absent.json: no such file; expected one JSON value a line");
   expect_failure(1, "predict --model_dir run --json-instances -", "standard input: No valid instance was found.");
   EXPECT_THAT(run("predict --model_dir run --json-instances - 2>&1 <bad.json").output,
               StartsWith("lockstep: standard input:1: Invalid inputs: "));
-  expect_failure(1, "predict --model_dir nowhere --json-instances bad.json", "Failed to load model: nowhere");
+  expect_failure(1, "predict --model_dir nowhere --json-instances bad.json",
+                 "Failed to load model: nowhere: no such file or directory; expected a run");
 }
 
 TEST_F(PredictCommand, WrongUsageExitsWithTwo) {

@@ -16,6 +16,7 @@
 #include "core/nn/import/graph_variables.h"
 #include "core/nn/import/graph_view.h"
 #include "core/nn/import/graph_walk.h"
+#include "core/nn/import/import_error.h"
 #include "core/nn/import/layer_chain.h"
 #include "core/nn/import/shape_list.h"
 #include "io/proto/saved_model.pb.h"
@@ -81,7 +82,7 @@ class LayerBuilder {
   absl::StatusOr<ParamTensor> param(const GraphStep& step) {
     LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef weight, graph_.input(step.tensor, step.param));
     auto param = values_.param(weight);
-    if (!param.ok()) return annotate(param.status(), graph_.describe(step.tensor));
+    if (!param.ok()) return needed_by(graph_.describe(step.tensor), graph_.path(), param.status());
     return param;
   }
 

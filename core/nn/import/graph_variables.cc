@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/nn/import/import_error.h"
 #include "core/nn/import/object_names.h"
 #include "io/proto/graph.pb.h"
 #include "io/proto/saved_model.pb.h"
@@ -131,7 +132,7 @@ absl::StatusOr<ParamTensor> GraphVariables::read(const GraphView& graph, const T
     if (const auto object = object_keys_.find(own); object != object_keys_.end()) name = object->second;
   }
   const auto found = bundle_->find(name);
-  if (!found.ok()) return annotate(found.status(), graph.describe(variable));
+  if (!found.ok()) return needed_by(graph.describe(variable), graph.path(), found.status());
   const BundleEntry& entry = **found;
   ParamTensor tensor{.source = name, .shape = entry.shape, .values = {}};
   LOCKSTEP_ASSIGN_OR_RETURN(const int64_t elements, param_elements(entry.shape));

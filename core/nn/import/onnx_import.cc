@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/numbers.h"
+#include "core/nn/import/import_error.h"
 #include "core/nn/import/layer_chain.h"
 #include "core/nn/import/onnx_graph.h"
 #include "core/nn/import/shape_list.h"
@@ -188,7 +189,7 @@ class OnnxImporter {
   absl::StatusOr<ParamTensor> param(const onnx::NodeProto& node, int index) {
     LOCKSTEP_ASSIGN_OR_RETURN(const std::string tensor, graph_.input(node, index));
     auto param = graph_.param(tensor);
-    if (!param.ok()) return annotate(param.status(), OnnxGraph::describe(node));
+    if (!param.ok()) return needed_by(OnnxGraph::describe(node), graph_.path(), param.status());
     return param;
   }
 

@@ -51,12 +51,12 @@ layers:
 template <typename HandMade>
 class HandMadeImport : public testing::Test {
  protected:
-  // The import fails with every one of these in its message.
+  // The import fails with a message that begins with the file and has every one of these in it.
   void expect_error(absl::StatusCode code, const std::vector<std::string>& parts) {
     const absl::Status status = graph_.import().status();
     EXPECT_EQ(status.code(), code) << status;
     for (const std::string& part : parts) EXPECT_THAT(std::string(status.message()), testing::HasSubstr(part));
-    EXPECT_THAT(std::string(status.message()), testing::HasSubstr(HandMade::kFile));
+    EXPECT_THAT(std::string(status.message()), testing::StartsWith(std::string(HandMade::kFile) + ": "));
   }
   void expect_unsupported(const std::vector<std::string>& parts) {
     expect_error(absl::StatusCode::kUnimplemented, parts);
