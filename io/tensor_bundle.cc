@@ -109,43 +109,6 @@ absl::Status write_index(const std::string& path, const std::vector<BundleTensor
 
 }  // namespace
 
-std::string_view dtype_name(TensorDtype dtype) {
-  switch (dtype) {
-    case TensorDtype::kFloat32:
-      return "float32";
-    case TensorDtype::kDouble:
-      return "double";
-    case TensorDtype::kInt32:
-      return "int32";
-    case TensorDtype::kUint8:
-      return "uint8";
-    case TensorDtype::kString:
-      return "string";
-    case TensorDtype::kInt64:
-      return "int64";
-    case TensorDtype::kBool:
-      return "bool";
-  }
-  return "a type that Lockstep does not read";
-}
-
-int dtype_size(TensorDtype dtype) {
-  switch (dtype) {
-    case TensorDtype::kUint8:
-    case TensorDtype::kBool:
-      return 1;
-    case TensorDtype::kFloat32:
-    case TensorDtype::kInt32:
-      return 4;
-    case TensorDtype::kDouble:
-    case TensorDtype::kInt64:
-      return 8;
-    case TensorDtype::kString:
-      return 0;
-  }
-  return 0;
-}
-
 std::string shape_text(std::span<const int64_t> shape) { return fmt::format("({})", fmt::join(shape, ", ")); }
 
 absl::Status write_tensor_bundle(const std::string& prefix, std::vector<BundleTensor> tensors) {

@@ -14,15 +14,9 @@
 #include "absl/functional/function_ref.h"
 #include "core/base/file.h"
 #include "core/base/status.h"
+#include "io/tensor_dtype.h"
 
 namespace lockstep {
-
-// The numbers are TensorFlow's DataType.
-enum class TensorDtype : int { kFloat32 = 1, kDouble = 2, kInt32 = 3, kUint8 = 4, kString = 7, kInt64 = 9, kBool = 10 };
-
-std::string_view dtype_name(TensorDtype dtype);  // "float32"
-// Bytes of one element; 0 for kString.
-int dtype_size(TensorDtype dtype);
 
 // "(5, 5, 1, 32)"; "()" for a scalar.
 std::string shape_text(std::span<const int64_t> shape);
@@ -82,8 +76,8 @@ class TensorBundleReader {
   absl::Status read_bytes(std::string_view name, std::span<char> out) const;
   // The same with a type check.
   absl::Status read(std::string_view name, std::span<float> out) const;
-  // Hands the bytes of any tensor but a string one to `visit`, in order, in pieces of at most 1 MiB that hold whole
-  // elements; DataLoss when the CRC over all of them turns out wrong.
+  // Hands the bytes of any tensor but a string or variant one to `visit`, in order, in pieces of at most 1 MiB that
+  // hold whole elements; DataLoss when the CRC over all of them turns out wrong.
   absl::Status visit_bytes(std::string_view name, absl::FunctionRef<void(std::string_view piece)> visit) const;
   absl::StatusOr<std::vector<int64_t>> read_int64(std::string_view name) const;  // kInt64 or kInt32
   absl::StatusOr<std::vector<std::string>> read_strings(std::string_view name) const;

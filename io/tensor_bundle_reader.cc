@@ -221,7 +221,9 @@ absl::Status TensorBundleReader::visit_bytes(std::string_view name,
                                              absl::FunctionRef<void(std::string_view piece)> visit) const {
   constexpr uint64_t kPieceBytes = 1 << 20;  // a multiple of every element's size
   LOCKSTEP_ASSIGN_OR_RETURN(const BundleEntry* entry, find(name));
-  if (entry->dtype == TensorDtype::kString) return contents_->wrong_type(name, *entry, "a tensor of numbers");
+  if (entry->dtype == TensorDtype::kString || entry->dtype == TensorDtype::kVariant) {  // whose CRC is another
+    return contents_->wrong_type(name, *entry, "a tensor of numbers");
+  }
   std::string piece;
   uint32_t crc = 0;
   for (uint64_t at = 0; at < entry->size_bytes; at += piece.size()) {

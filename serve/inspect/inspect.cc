@@ -23,7 +23,20 @@ constexpr std::string_view kExpected =
 constexpr int kMostLevels = 8;  // of sub-directories
 constexpr size_t kMostFiles = 10'000;
 
-enum class FileKind { kUnknown, kEmpty, kIdx, kRecords, kBundle, kState, kSavedModel, kOnnx, kPng, kJson, kText };
+enum class FileKind {
+  kUnknown,
+  kEmpty,
+  kIdx,
+  kRecords,
+  kBundle,
+  kState,
+  kMetaGraph,
+  kSavedModel,
+  kOnnx,
+  kPng,
+  kJson,
+  kText
+};
 
 // The ends of a file, as far as they tell what it is.
 struct Peek {
@@ -110,6 +123,7 @@ FileKind kind_by_name(const std::string& path) {
   if (contains("-idx1-ubyte") || contains("-idx3-ubyte")) return FileKind::kIdx;
   if (name.ends_with(kBundleIndexSuffix)) return FileKind::kBundle;
   if (name == "checkpoint") return FileKind::kState;
+  if (name.ends_with(".meta")) return FileKind::kMetaGraph;
   if (name == "saved_model.pb") return FileKind::kSavedModel;
   if (name.ends_with(".onnx")) return FileKind::kOnnx;
   if (name.ends_with(".png")) return FileKind::kPng;
@@ -129,6 +143,7 @@ absl::StatusOr<FileKind> kind_of(const std::string& path) {
   const bool told = content != FileKind::kUnknown && content != FileKind::kText && content != FileKind::kEmpty;
   if (told) return content;
   const FileKind name = kind_by_name(path);
+  if (name == FileKind::kMetaGraph && content == FileKind::kText) return content;  // other programs use this ending too
   // An empty record file holds no records, and is sound.
   return name == FileKind::kUnknown ? content : name;
 }
@@ -143,6 +158,8 @@ void inspect_as(FileKind kind, InspectReport& report) {
       return inspect_bundle(report);
     case FileKind::kState:
       return inspect_checkpoint_state(report);
+    case FileKind::kMetaGraph:
+      return inspect_meta_graph(report);
     case FileKind::kSavedModel:
       return inspect_saved_model(report.path, report);
     case FileKind::kOnnx:

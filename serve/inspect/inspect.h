@@ -11,9 +11,9 @@
 namespace lockstep {
 
 // IDX (gzip or not), TFRecords of tf.train.Example or of anything, TensorBoard events, tensor bundles (any file of the
-// set, or its prefix), `checkpoint` files, SavedModels (directory or saved_model.pb), ONNX, PNG, JSON, and directories
-// of these: there each file is inspected, sub-directories too. Damage is told in the report. An error: the path does
-// not exist or cannot be read, or a file is none of these.
+// set, or its prefix), `checkpoint` files, MetaGraphDefs (`.meta`), SavedModels (directory or saved_model.pb), ONNX,
+// PNG, JSON, and directories of these: there each file is inspected, sub-directories too. Damage is told in the report.
+// An error: the path does not exist or cannot be read, or a file is none of these.
 absl::StatusOr<InspectReport> inspect(const std::string& path);
 
 }  // namespace lockstep

@@ -15,6 +15,7 @@ void inspect_bundle(InspectReport& report);   // report.path: the prefix or a fi
 void inspect_checkpoint_state(InspectReport& report);
 // Of saved_model.pb; with `variables` also the bundle beside it.
 void inspect_saved_model(const std::string& pb_path, InspectReport& report);
+void inspect_meta_graph(InspectReport& report);  // `.meta`
 void inspect_onnx(InspectReport& report);
 void inspect_png(InspectReport& report);
 void inspect_json(InspectReport& report);

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <limits>
 
@@ -184,6 +185,77 @@ TEST_F(Inspect, CheckpointByAnyOfItsNames) {
   }
 }
 
+template <typename T>
+std::string bytes_of_all(std::initializer_list<T> values) {
+  return {reinterpret_cast<const char*>(values.begin()), values.size() * sizeof(T)};
+}
+
+TEST_F(Inspect, TensorsOfEveryTypeOfNumber) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  // Of float16: 1, -2, infinity, and the smallest number.
+  const auto half = bytes_of_all<uint16_t>({0x3c00, 0xc000, 0x7c00}), smallest = bytes_of_all<uint16_t>({0x0001});
+  const auto bfloat = bytes_of_all<uint16_t>({0x3f80, 0x4040});  // 1, 3
+  const auto i8 = bytes_of_all<int8_t>({-128, 127}), u8 = bytes_of_all<uint8_t>({0, 255});
+  const auto i16 = bytes_of_all<int16_t>({-300, 300}), u16 = bytes_of_all<uint16_t>({65535});
+  const auto i32 = bytes_of_all<int32_t>({-70000}), u32 = bytes_of_all<uint32_t>({4294967295});
+  const auto u64 = bytes_of_all<uint64_t>({uint64_t{1} << 63}), yes_no = bytes_of_all<uint8_t>({0, 1});
+  const auto f64 = bytes_of_all<double>({0.5}), complex = bytes_of_all<float>({1, 2, kNan, 0});
+  ASSERT_TRUE(write_tensor_bundle(dir_.file("types"), {{"a", TensorDtype::kFloat16, {3}, half},
+                                                       {"b", TensorDtype::kFloat16, {}, smallest},
+                                                       {"c", TensorDtype::kBfloat16, {2}, bfloat},
+                                                       {"d", TensorDtype::kInt8, {2}, i8},
+                                                       {"e", TensorDtype::kUint8, {2}, u8},
+                                                       {"f", TensorDtype::kInt16, {2}, i16},
+                                                       {"g", TensorDtype::kUint16, {1}, u16},
+                                                       {"h", TensorDtype::kInt32, {1}, i32},
+                                                       {"i", TensorDtype::kUint32, {1}, u32},
+                                                       {"j", TensorDtype::kUint64, {1}, u64},
+                                                       {"k", TensorDtype::kBool, {2}, yes_no},
+                                                       {"l", TensorDtype::kDouble, {1}, f64},
+                                                       {"m", TensorDtype::kComplex64, {2}, complex},
+                                                       {"n", TensorDtype::kFloat32, {0}, ""}})
+                  .ok());
+  const auto report = inspected(dir_.file("types"));
+  EXPECT_EQ(report.checksums, 15);
+  EXPECT_THAT(report.damage, IsEmpty());
+  const double tiny = std::ldexp(1.0, -24), large = std::ldexp(1.0, 63);
+  EXPECT_THAT(
+      table(report, "tensors").rows,
+      ElementsAre(ElementsAre("a", "float16", "(3)", -2, 1, -0.5, 1),
+                  ElementsAre("b", "float16", "()", tiny, tiny, tiny, 0),
+                  ElementsAre("c", "bfloat16", "(2)", 1, 3, 2, 0), ElementsAre("d", "int8", "(2)", -128, 127, -0.5, 0),
+                  ElementsAre("e", "uint8", "(2)", 0, 255, 127.5, 0), ElementsAre("f", "int16", "(2)", -300, 300, 0, 0),
+                  ElementsAre("g", "uint16", "(1)", 65535, 65535, 65535, 0),
+                  ElementsAre("h", "int32", "(1)", -70000, -70000, -70000, 0),
+                  ElementsAre("i", "uint32", "(1)", 4294967295, 4294967295, 4294967295, 0),
+                  ElementsAre("j", "uint64", "(1)", large, large, large, 0),
+                  ElementsAre("k", "bool", "(2)", 0, 1, 0.5, 0), ElementsAre("l", "float64", "(1)", 0.5, 0.5, 0.5, 0),
+                  ElementsAre("m", "complex64", "(2)", nullptr, nullptr, nullptr, 1),
+                  ElementsAre("n", "float32", "(0)", nullptr, nullptr, nullptr, nullptr)));
+}
+
+// Of nothing that was not looked at does a report say that it has no non-finite number.
+TEST_F(Inspect, TensorsThatAreNoNumbersHaveNoFigures) {
+  const auto report = inspected(LOCKSTEP_SOURCE_DIR "/tests/data/tensorflow_models/checkpoint_v2/ckpt-1");
+  EXPECT_THAT(report.damage, IsEmpty());
+  EXPECT_THAT(table(report, "tensors").rows, testing::Contains(ElementsAre("_CHECKPOINTABLE_OBJECT_GRAPH", "string",
+                                                                           "()", nullptr, nullptr, nullptr, nullptr)));
+}
+
+TEST_F(Inspect, MetaGraphBesideACheckpoint) {
+  const auto report = inspected(LOCKSTEP_SOURCE_DIR "/tests/data/tensorflow_models/checkpoint_v1/model.ckpt-70.meta");
+  EXPECT_THAT(report.kind, testing::StartsWith("MetaGraphDef"));
+  EXPECT_THAT(report.damage, IsEmpty());
+  EXPECT_THAT(report.summary, testing::EndsWith(" nodes"));
+  EXPECT_THAT(table(report, "operators").rows,
+              AllOf(testing::Contains(ElementsAre("Conv2D", 2)), testing::Contains(ElementsAre("MatMul", 2))));
+  const std::string bytes = slurp(LOCKSTEP_SOURCE_DIR "/tests/data/tensorflow_models/checkpoint_v1/model.ckpt-70.meta");
+  EXPECT_THAT(inspected(file("cut.meta", bytes.substr(0, bytes.size() / 2))).damage,
+              ElementsAre(HasSubstr("no protobuf MetaGraphDef")));
+  EXPECT_THAT(inspected(file("empty.meta", "")).damage, ElementsAre(HasSubstr("without a graph")));
+  EXPECT_FALSE(inspect(file("other.meta", "[scene]\nname=x\n")).ok());
+}
+
 TEST_F(Inspect, CheckpointState) {
   bundle();
   const std::string good = "model_checkpoint_path: \"model.ckpt-42\"\nall_model_checkpoint_paths: \"model.ckpt-42\"\n";
@@ -297,14 +369,90 @@ TEST_F(Inspect, OnnxTensorsOfOtherTypesAndOfOtherSizesThanTheySay) {
   tensor.clear_float_data();
   tensor.set_raw_data(std::string(6, '\1'));
   constexpr int kFloat16 = 10;
+  const double kTiny = std::ldexp(0x101, -24);
   tensor.set_data_type(kFloat16);
   const auto half = inspected(file("model.onnx", model.SerializeAsString()));
   EXPECT_THAT(half.damage, IsEmpty());
   EXPECT_THAT(table(half, "initializers").rows,
-              ElementsAre(ElementsAre("w", "float16", "(3)", nullptr, nullptr, nullptr, 0)));
+              ElementsAre(ElementsAre("w", "float16", "(3)", kTiny, kTiny, kTiny, 0)));
   tensor.set_data_type(onnx::TensorProto::FLOAT);
   const auto cut = inspected(file("model.onnx", model.SerializeAsString()));
   EXPECT_THAT(cut.damage, ElementsAre(HasSubstr("model.onnx: tensor `w` of shape (3) holds 1 numbers")));
+}
+
+TEST_F(Inspect, OnnxTensorsOfEveryType) {
+  // By ONNX's number of the type: its name, and what its column of numbers is in these tensors of two elements.
+  struct Type {
+    int number;
+    std::string name;
+    std::vector<InspectValue> cells;
+  };
+  const std::vector<InspectValue> numbers = {1, 3, 2, 0}, nothing = {nullptr, nullptr, nullptr, nullptr};
+  const std::vector<InspectValue> complex = {nullptr, nullptr, nullptr, 0};
+  const std::vector<Type> types = {
+      {2, "uint8", numbers},       {3, "int8", numbers},           {4, "uint16", numbers},  {5, "int16", numbers},
+      {6, "int32", numbers},       {7, "int64", numbers},          {8, "string", nothing},  {9, "bool", {0, 1, 0.5, 0}},
+      {11, "float64", numbers},    {12, "uint32", numbers},        {13, "uint64", numbers}, {14, "complex64", complex},
+      {15, "complex128", complex}, {17, "float8_e4m3fn", nothing}, {22, "int4", nothing},   {99, "type 99", nothing}};
+  onnx::ModelProto model;
+  ASSERT_TRUE(model.ParseFromString(onnx_bytes()));
+  model.mutable_graph()->clear_initializer();
+  for (const Type& type : types) {
+    auto& tensor = *model.mutable_graph()->add_initializer();
+    tensor.set_name("w");
+    tensor.set_data_type(type.number);
+    tensor.add_dims(2);
+    const bool is_bool = type.name == "bool", is_complex = type.name.starts_with("complex");
+    for (const int value : is_bool ? std::vector{0, 1} : is_complex ? std::vector{1, 3, 1, 3} : std::vector{1, 3}) {
+      if (type.name == "string") tensor.add_string_data("x");
+      if (type.name == "complex64") tensor.add_float_data(static_cast<float>(value));
+      if (type.name == "float64" || type.name == "complex128") tensor.add_double_data(value);
+      if (type.name == "int64") tensor.add_int64_data(value);
+      if (type.name == "uint32" || type.name == "uint64") tensor.add_uint64_data(static_cast<uint64_t>(value));
+      if (type.number <= 9 && type.name != "int64" && type.name != "string") tensor.add_int32_data(value);
+    }
+  }
+  const auto report = inspected(file("model.onnx", model.SerializeAsString()));
+  EXPECT_THAT(report.damage, IsEmpty());
+  ASSERT_EQ(table(report, "initializers").rows.size(), types.size());
+  for (size_t i = 0; i < types.size(); ++i) {
+    std::vector<InspectValue> row{"w", types[i].name, "(2)"};
+    row.insert(row.end(), types[i].cells.begin(), types[i].cells.end());
+    EXPECT_EQ(table(report, "initializers").rows[i], row);
+  }
+}
+
+// A constant of four elements: two that are listed, of which the last stands for the rest.
+TEST_F(Inspect, ConstantsOfOtherTypesAndShortLists) {
+  std::filesystem::create_directories(dir_.file("export"));
+  proto::SavedModel model;
+  ASSERT_TRUE(model.ParseFromString(saved_model_bytes()));
+  auto& graph = *model.mutable_meta_graphs(0)->mutable_graph_def();
+  graph.mutable_node()->RemoveLast();
+  const auto add = [&graph](TensorDtype dtype) -> proto::TensorProto& {
+    auto& node = *graph.add_node();
+    node.set_op("Const");
+    node.set_name("c");
+    auto& tensor = *(*node.mutable_attr())["value"].mutable_tensor();
+    tensor.set_dtype(static_cast<proto::DataType>(dtype));
+    tensor.mutable_tensor_shape()->add_dim()->set_size(4);
+    return tensor;
+  };
+  for (const int bits : {0x3c00, 0x4200}) add(TensorDtype::kFloat16).add_half_val(bits);  // one number each: fillings
+  auto& half = add(TensorDtype::kFloat16);
+  auto& narrow = add(TensorDtype::kInt8);
+  for (const int bits : {0x3c00, 0x4200}) half.add_half_val(bits);  // 1, 3
+  for (const int value : {-1, 3}) narrow.add_int_val(value);
+  auto& text = add(TensorDtype::kString);
+  for (int i = 0; i < 4; ++i) text.add_string_val("s");
+  add(static_cast<TensorDtype>(42)).set_tensor_content("????");
+  const auto report = inspected(file("export/saved_model.pb", model.SerializeAsString()));
+  EXPECT_THAT(report.damage, IsEmpty());
+  EXPECT_THAT(
+      table(report, "constants").rows,
+      ElementsAre(ElementsAre("c", "float16", "(4)", 1, 3, 2.5, 0), ElementsAre("c", "int8", "(4)", -1, 3, 2, 0),
+                  ElementsAre("c", "string", "(4)", nullptr, nullptr, nullptr, nullptr),
+                  ElementsAre("c", "type 42", "(4)", nullptr, nullptr, nullptr, nullptr)));
 }
 
 TEST_F(Inspect, ConstantsAsNumbersOneByOne) {
