@@ -3,8 +3,12 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <bit>
 #include <map>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "core/base/file.h"
 #include "core/base/suggest.h"
@@ -16,10 +20,34 @@ namespace {
 
 constexpr uint64_t kMaxFileBytes = 1 << 20;
 
-// Names a flag answers to besides its own: Cloud ML Engine passes the output directory as --job-dir.
+// The name that Cloud ML Engine passes the output directory with.
+constexpr const char* kJobDir = "job_dir";
+
+// Names that other programs have for our flags, and that are nearer to other flags of ours by their letters.
+constexpr std::pair<std::string_view, const char*> kOtherNames[] = {
+    {"batch_size", "train_batch_size"}, {"steps", "train_steps"},
+    {"max_steps", "train_steps"},       {"lr", "learning_rate"},
+    {"model_dir", "output_dir"},        {"num_threads", "threads"}};
+
+bool is_option(std::string_view name) {
+  const auto& options = train_options();
+  return name == kJobDir ||
+         std::any_of(options.begin(), options.end(), [name](const TrainOption& option) { return name == option.name; });
+}
+
+// `--train-steps=5` as `--train_steps=5`: flags of Cloud ML Engine have dashes, those of the tutorial's program
+// underscores. Other arguments as they are.
+std::string with_own_spelling(const std::string& argument) {
+  if (!argument.starts_with("--")) return argument;
+  const size_t end = std::min(argument.find('='), argument.size());
+  std::string name = argument.substr(2, end - 2);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return is_option(name) ? "--" + name + argument.substr(end) : argument;
+}
+
 std::string flag_names(const TrainOption& option) {
   const std::string name = fmt::format("--{}", option.name);
-  return name == "--output_dir" ? name + ",--job-dir,--job_dir" : name;
+  return name == "--output_dir" ? fmt::format("{},--{}", name, kJobDir) : name;
 }
 
 struct FlagValues {
@@ -45,9 +73,14 @@ absl::Status unknown_flag(const std::string& argument) {
   if (!argument.starts_with("-")) {
     return absl::InvalidArgumentError(fmt::format("unexpected argument `{}`; flags look like --name=value", argument));
   }
-  std::vector<std::string> known{"--config", "--help", "--version", "--job-dir"};
+  std::vector<std::string> known{"--config", "--help", "--version", "--job_dir"};
   for (const TrainOption& option : train_options()) known.push_back(fmt::format("--{}", option.name));
   const std::string name = argument.substr(0, argument.find('='));
+  std::string plain = name.substr(std::min<size_t>(name.find_first_not_of('-'), name.size()));
+  std::replace(plain.begin(), plain.end(), '-', '_');
+  for (const auto& [other, ours] : kOtherNames) {
+    if (plain == other) return absl::InvalidArgumentError(fmt::format("unknown flag {}: it is --{} here", name, ours));
+  }
   return absl::InvalidArgumentError(fmt::format("unknown flag {}{}", name, did_you_mean(name, known)));
 }
 
@@ -94,7 +127,9 @@ absl::StatusOr<TrainCommandLine> parse_train_command_line(int argc, const char* 
   declare_flags(&app, &values);
   TrainCommandLine result;
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> arguments;  // from the last one on
+    for (int i = argc - 1; i > 0; --i) arguments.push_back(with_own_spelling(argv[i]));
+    app.parse(std::move(arguments));
   } catch (const CLI::CallForHelp&) {
     result.text_to_print = app.help();
     return result;

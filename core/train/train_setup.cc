@@ -20,7 +20,16 @@ namespace lockstep {
 namespace {
 
 absl::Status load_network(TrainSetup* setup) {
-  LOCKSTEP_ASSIGN_OR_RETURN(setup->model_config, load_model_config(setup->config.model));
+  const std::string& path = setup->config.model;
+  if (!file_exists(path)) {
+    const bool is_default = path == TrainConfig().model;
+    return absl::NotFoundError(
+        fmt::format("--model={}: no such file{}; name a network with --model FILE, or a run's configuration, which may "
+                    "name it, with "
+                    "--config FILE",
+                    path, is_default ? " (it is the default, relative to the root of Lockstep's repository)" : ""));
+  }
+  LOCKSTEP_ASSIGN_OR_RETURN(setup->model_config, load_model_config(path));
   LOCKSTEP_ASSIGN_OR_RETURN(setup->network, Network::build(setup->model_config));
   return absl::OkStatus();
 }

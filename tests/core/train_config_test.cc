@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "core/base/file.h"
@@ -59,14 +60,37 @@ TEST(TrainCommandLine, LastOfARepeatedFlagCounts) {
 }
 
 TEST(TrainCommandLine, JobDirIsTheOutputDirectory) {
-  const auto parsed = parse({"--job-dir", "somewhere"});
-  ASSERT_TRUE(parsed.ok()) << parsed.status();
-  EXPECT_EQ(parsed->config.output_dir, "somewhere");
+  for (const char* flag : {"--job-dir", "--job_dir"}) {
+    const auto parsed = parse({flag, "somewhere"});
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_EQ(parsed->config.output_dir, "somewhere");
+  }
+}
+
+TEST(TrainCommandLine, EveryFlagTakesDashes) {
+  for (const TrainOption& option : train_options()) {
+    std::string flag = std::string("--") + option.name;
+    std::replace(flag.begin() + 2, flag.end(), '_', '-');
+    const std::string value = option_text(TrainConfig{}, option);
+    if (value.empty()) continue;
+    const auto parsed = parse({flag.c_str(), value.c_str()});
+    EXPECT_TRUE(parsed.ok()) << flag << ": " << parsed.status();
+  }
+  const auto good = parse({"--train-steps=5", "--data-dir", "odd-name", "--output-dir=a-b=c-d"});
+  ASSERT_TRUE(good.ok()) << good.status();
+  EXPECT_EQ(good->config.train_steps, 5);
+  EXPECT_EQ(good->config.data_dir, "odd-name");
+  EXPECT_EQ(good->config.output_dir, "a-b=c-d");
 }
 
 TEST(TrainCommandLine, UnknownFlagNamesTheNearest) {
   EXPECT_EQ(parse_error({"--train_step=5"}), "unknown flag --train_step (did you mean `--train_steps`?)");
+  EXPECT_EQ(parse_error({"--train-step=5"}), "unknown flag --train-step (did you mean `--train_steps`?)");
   EXPECT_EQ(parse_error({"--zzzzzzzzzzzz"}), "unknown flag --zzzzzzzzzzzz");
+  for (const char* flag : {"--batch_size=5", "--batch-size=5"}) {
+    EXPECT_THAT(parse_error({flag}), HasSubstr(": it is --train_batch_size here"));
+  }
+  EXPECT_EQ(parse_error({"--lr", "0.1"}), "unknown flag --lr: it is --learning_rate here");
   EXPECT_THAT(parse_error({"train"}), HasSubstr("unexpected argument `train`"));
 }
 

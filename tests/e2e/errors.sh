@@ -21,7 +21,11 @@ expect_failure 2 "train_batch_size must be a whole number" 2 --train_batch_size 
 echo 'lernrate: 1' >"$work/bad.yaml"
 expect_failure 2 "$work/bad.yaml:1: unknown key \`lernrate\`" 1 --config "$work/bad.yaml"
 expect_failure 1 "$work/nowhere is no directory" 2 --data_dir "$work/nowhere" --output_dir "$out"
-expect_failure 1 "$work/missing.yaml" 1 --model "$work/missing.yaml" --output_dir "$out"
+expect_failure 1 "--model=$work/missing.yaml: no such file; name a network" 1 --model "$work/missing.yaml" --output_dir "$out"
+status=0
+(cd "$work" && timeout "$deadline_s" "$MNIST_TRAIN" --data_dir data --output_dir "$out") >"$work/log" 2>&1 || status=$?
+expect_equal 1 "$status" "exit code of a run elsewhere, without --model and --config"
+expect_log "--model=configs/models/mnist_cnn.yaml: no such file (it is the default, relative to the root of"
 expect_failure 1 "the train images are 28x28x1 (height, width, depth)" 1 \
   --model "$SOURCE_DIR/configs/models/cifar_cnn.yaml" --output_dir "$out"
 expect_failure 1 "9 ranks need --grad_slices of at least 9, found 8: start at most 8 ranks" 9 --output_dir "$out"
