@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <string>
 
+#include "core/base/help_format.h"
 #include "core/base/usage_error.h"
 #include "core/base/version.h"
 #include "serve/commands/commands.h"
@@ -19,7 +20,8 @@ constexpr int kFailed = 1, kWrongUsage = 2;
 int run(int argc, char** argv) {
   CLI::App app{"Data-parallel training and serving of small image classifiers", "lockstep"};
   app.require_subcommand(1);
-  app.set_version_flag("--version", std::string("lockstep ") + kVersion);
+  set_help_format(app);
+  app.set_version_flag("--version", std::string("lockstep ") + kVersion, "Print the version");
   Command chosen;
   add_records_command(app, chosen);
   add_export_command(app, chosen);

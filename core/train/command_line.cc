@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/file.h"
+#include "core/base/help_format.h"
 #include "core/base/suggest.h"
 #include "core/base/version.h"
 #include "core/train/train_config.h"
@@ -56,10 +57,11 @@ struct FlagValues {
 };
 
 void declare_flags(CLI::App* app, FlagValues* values) {
+  set_help_format(*app);
   app->add_option("--config", values->config_file, "YAML file with any of these keys; flags override it")
       ->type_name("FILE")
       ->take_last();
-  app->set_version_flag("--version", std::string("mnist_train ") + kVersion);
+  app->set_version_flag("--version", std::string("mnist_train ") + kVersion, "Print the version");
   const TrainConfig defaults;
   for (const TrainOption& option : train_options()) {
     CLI::Option* flag = app->add_option(flag_names(option), values->texts[option.name], option.help);

@@ -91,12 +91,11 @@ void add_export_command(CLI::App& app, Command& chosen) {
       ->check(CLI::IsMember({"saved_model", "onnx"}));
   CLI::Option* frozen = command->add_flag("--frozen", options->saved_model.frozen,
                                           "SavedModel with the weights as constants in the graph, no variables");
-  CLI::Option* keep =
-      command
-          ->add_option("--exports_to_keep", options->saved_model.exports_to_keep,
-                       "Newest SavedModels that stay in --directory, the new one included; 0: all (exports)")
-          ->type_name("N")
-          ->check(whole_number());
+  CLI::Option* keep = command
+                          ->add_option("--exports_to_keep", options->saved_model.exports_to_keep,
+                                       "Newest SavedModels that stay in --directory, the new one included; 0: all")
+                          ->type_name("exports")
+                          ->check(whole_number());
   command->callback([options, frozen, keep, &chosen] {
     for (const CLI::Option* only : {frozen, keep}) {
       if (options->format == "onnx" && only->count() > 0) {

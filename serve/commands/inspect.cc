@@ -32,12 +32,13 @@ absl::Status run(const InspectOptions& options) {
 void add_inspect_command(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<InspectOptions>();
   CLI::App* inspect = app.add_subcommand(
-      "inspect", "Tell what a file or directory is and holds, and verify every checksum; damage exits with 1");
+      "inspect", "Tell what a file or directory is and holds, and verify every checksum; damage: exit code 1");
   inspect
       ->add_option(
           "path", options->path,
-          "IDX, TFRecords, TensorBoard events, checkpoint, SavedModel, ONNX, PNG, JSON, or a directory of these")
-      ->type_name("PATH")
+          "IDX, TFRecords, TensorBoard events, checkpoint, .meta graph, SavedModel, ONNX, PNG, JSON, or a directory of "
+          "these")
+      ->type_name("")
       ->required();
   inspect->add_flag("--json", options->json, "Print JSON instead of tables");
   inspect->callback([options, &chosen] { chosen = [options] { return run(*options); }; });

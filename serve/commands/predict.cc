@@ -164,8 +164,8 @@ void add_predict_command(CLI::App& app, Command& chosen) {
                    "PNG of one digit, any size, dark on light or light on dark; may be repeated")
       ->type_name("FILE");
   what->require_option(1);
-  predict->add_option("--threads", options->threads, "CPU threads; 0: all cores (threads)")
-      ->type_name("N")
+  predict->add_option("--threads", options->threads, "CPU threads; 0: all cores")
+      ->type_name("threads")
       ->check(CLI::Range(0, 1024));
   predict->add_flag("--json", options->json, "Print JSON instead of the table");
   add_refused_flags(predict);

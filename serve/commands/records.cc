@@ -23,11 +23,11 @@ void add_create(CLI::App& records, Command& chosen) {
       ->required();
   create
       ->add_option("--validation_size", options->validation_size,
-                   "Images from the front of the training set that become the validation set (images)")
-      ->type_name("N")
+                   "Images from the front of the training set that become the validation set")
+      ->type_name("images")
       ->check(whole_number());
-  create->add_option("--classes", options->classes, "Labels must be below this; 0 accepts any (labels)")
-      ->type_name("N")
+  create->add_option("--classes", options->classes, "Labels must be below this; 0: any")
+      ->type_name("labels")
       ->check(CLI::Range(0, 256));
   create->callback([options, source, &chosen] {
     chosen = [options, source]() {

@@ -31,8 +31,8 @@ void add_create(CLI::App& request, Command& chosen) {
                    "Directory with TFRecords (`lockstep records create`) or the raw IDX files")
       ->type_name("DIR")
       ->required();
-  create->add_option("-n,--count", options->count, "Images, from the front of the set (images)")
-      ->type_name("N")
+  create->add_option("-n,--count", options->count, "Images, from the front of the set")
+      ->type_name("images")
       ->check(whole_number())
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   create->add_option("--output", options->output, "File that receives the lines; - is standard output")

@@ -180,41 +180,38 @@ absl::Status run(ServeOptions options) {
 }
 
 void add_limits(CLI::App* serve, ServeOptions& options) {
-  serve
-      ->add_option("--max_batch_size", options.store.servable.max_batch_size,
-                   "Most examples in one pass of the model (examples)")
-      ->type_name("N")
+  serve->add_option("--max_batch_size", options.store.servable.max_batch_size, "Most examples in one pass of the model")
+      ->type_name("examples")
       ->check(CLI::Range(1, 4096));
   serve
       ->add_option("--max_queue", options.store.servable.max_queue_examples,
-                   "Most examples that wait for a pass; further requests are answered 503 (examples)")
-      ->type_name("N")
+                   "Most examples that wait for a pass; further requests are answered 503")
+      ->type_name("examples")
       ->check(CLI::Range(1, 1 << 24));
-  serve->add_option("--max_connections", options.http.max_connections, "Most connections at a time (connections)")
-      ->type_name("N")
+  serve->add_option("--max_connections", options.http.max_connections, "Most connections at a time")
+      ->type_name("connections")
       ->check(CLI::Range(1, 1 << 20));
-  serve->add_option("--max_body_bytes", options.http.max_body_bytes, "Largest body of a request (bytes)")
-      ->type_name("N")
+  serve->add_option("--max_body_bytes", options.http.max_body_bytes, "Largest body of a request")
+      ->type_name("bytes")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 32));
   serve
       ->add_option("--rest_api_timeout_in_ms", options.request_timeout_ms,
-                   "After which a request is answered 504 (milliseconds)")
-      ->type_name("N")
+                   "A request that takes longer is answered 504")
+      ->type_name("milliseconds")
       ->check(CLI::Range(1, 3'600'000));
-  serve
-      ->add_option("--drain_seconds", options.drain_seconds,
-                   "How long requests may still run after SIGTERM or SIGINT (seconds)")
-      ->type_name("N")
+  serve->add_option("--drain_seconds", options.drain_seconds, "How long requests may still run after SIGTERM or SIGINT")
+      ->type_name("seconds")
       ->check(CLI::Range(0, 3600));
 }
 
 void add_security(CLI::App* serve, ServeOptions& options) {
   serve->add_option("--address", options.http.address, "Where to listen: this host only, unless you say 0.0.0.0 or ::")
       ->type_name("IP");
-  CLI::Option* certificate =
-      serve->add_option("--tls_certificate", options.http.tls_certificate, "Serve https with this certificate (PEM)")
-          ->type_name("FILE")
-          ->check(CLI::ExistingFile);
+  CLI::Option* certificate = serve
+                                 ->add_option("--tls_certificate", options.http.tls_certificate,
+                                              "Serve https with this certificate (PEM); needs --tls_key")
+                                 ->type_name("FILE")
+                                 ->check(CLI::ExistingFile);
   CLI::Option* key = serve->add_option("--tls_key", options.http.tls_key, "The key of --tls_certificate (PEM)")
                          ->type_name("FILE")
                          ->check(CLI::ExistingFile);
@@ -259,11 +256,11 @@ void add_serve_command(CLI::App& app, Command& chosen) {
       ->check(CLI::Range(0, 65535));
   serve
       ->add_option("--file_system_poll_wait_seconds", options->poll_wait_seconds,
-                   "How often --model_base_path is looked at for a new version (seconds)")
-      ->type_name("N")
+                   "How often --model_base_path is looked at for a new version")
+      ->type_name("seconds")
       ->check(CLI::Range(1, 86400));
-  serve->add_option("--threads", options->threads, "CPU threads of a pass; 0: all cores (threads)")
-      ->type_name("N")
+  serve->add_option("--threads", options->threads, "CPU threads of a pass; 0: all cores")
+      ->type_name("threads")
       ->check(CLI::Range(0, 1024));
   add_limits(serve, *options);
   add_security(serve, *options);

@@ -60,7 +60,8 @@ TEST(LockstepProgram, UsageErrorsExitWithTwoAndTheNearestName) {
 TEST(LockstepProgram, HelpShowsDefaultsAndUnits) {
   const Outcome outcome = run("records create --help");
   EXPECT_EQ(outcome.exit_code, 0);
-  EXPECT_THAT(outcome.output, AllOf(HasSubstr("data/mnist"), HasSubstr("5000"), HasSubstr("(images)")));
+  EXPECT_THAT(outcome.output,
+              AllOf(HasSubstr("--source DIR_OR_URL=data/mnist\n"), HasSubstr("--validation_size images=5000 ")));
 }
 
 }  // namespace

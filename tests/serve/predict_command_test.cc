@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "io/png_writer.h"
@@ -175,9 +177,30 @@ TEST_F(PredictCommand, WrongUsageExitsWithTwo) {
 
 TEST_F(PredictCommand, HelpShowsDefaultsAndUnits) {
   EXPECT_THAT(run("request create --help").output,
-              AllOf(HasSubstr("request.json"), HasSubstr("10"), HasSubstr("(images)")));
-  EXPECT_THAT(run("predict --help").output,
-              AllOf(HasSubstr("--model-dir"), HasSubstr("(threads)"), HasSubstr("--image")));
+              AllOf(HasSubstr("--output FILE=request.json"), HasSubstr("-n,--count images=10")));
+  std::string help = run("predict --help").output;
+  EXPECT_THAT(help, AllOf(HasSubstr("--model_dir,--model-dir PATH REQUIRED"), HasSubstr("--threads threads=0 "),
+                          HasSubstr("\nInput (one of):\n"), HasSubstr("--image FILE ...")));
+  const auto both_spaces = [](char a, char b) { return std::isspace(a) != 0 && std::isspace(b) != 0; };
+  std::replace(help.begin(), help.end(), '\n', ' ');
+  help.erase(std::unique(help.begin(), help.end(), both_spaces), help.end());
+  EXPECT_THAT(help, HasSubstr("any number of lines, online prediction on a server, as gcloud's, at most 100 "));
+}
+
+TEST_F(PredictCommand, HelpFitsATerminalAndHasNoTextOfTheParser) {
+  for (const std::string command :
+       {"", "records create", "request create", "export", "import", "predict", "inspect", "serve"}) {
+    const Outcome outcome = run(command + " --help");
+    EXPECT_EQ(outcome.exit_code, 0) << command;
+    for (const std::string noise : {":INT", ":{", "Exactly 1", "and exit", "=[]", "Needs:", "FILE:FILE"}) {
+      EXPECT_THAT(outcome.output, testing::Not(HasSubstr(noise))) << command;
+    }
+    constexpr size_t kWidth = 120;
+    for (size_t at = 0, end = 0; at < outcome.output.size(); at = end + 1) {
+      end = std::min(outcome.output.find('\n', at), outcome.output.size());
+      EXPECT_LE(end - at, kWidth) << outcome.output.substr(at, end - at);
+    }
+  }
 }
 
 }  // namespace
