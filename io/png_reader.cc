@@ -54,7 +54,7 @@ class PngWalk {
 
  private:
   absl::Status check_signature() const {
-    if (bytes_.starts_with(kSignature)) return absl::OkStatus();
+    if (has_png_signature(bytes_)) return absl::OkStatus();
     if (const std::string_view other = other_format(bytes_); !other.empty()) {
       return absl::InvalidArgumentError(
           fmt::format("{} is {}: only PNG is read, convert it first (`convert in.jpg out.png`)", name_, other));
@@ -123,6 +123,8 @@ bool any_transparent(const std::vector<uint8_t>& rgba) {
 }
 
 }  // namespace
+
+bool has_png_signature(std::string_view bytes) { return bytes.starts_with(kSignature); }
 
 absl::StatusOr<PngInfo> check_png(std::string_view bytes, const std::string& name) {
   return PngWalk(bytes, name).run();

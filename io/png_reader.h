@@ -31,6 +31,9 @@ struct PngImage {
   std::vector<uint8_t> rgba;  // (height, width, 4), not premultiplied, sRGB
 };
 
+// Whether these bytes begin as every PNG does, and no other file.
+bool has_png_signature(std::string_view bytes);
+
 // Walks every chunk from IHDR to IEND and checks its CRC; the pixels are not decoded. DataLoss names the offset and
 // what was expected there; InvalidArgument tells other kinds of image by name, and sizes over the limits. `name` is for
 // messages. Bytes behind IEND are an error.

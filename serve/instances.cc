@@ -119,7 +119,8 @@ class Reading {
     if (!text.is_string() || !absl::Base64Unescape(text.get_ref<const std::string&>(), &bytes)) {
       return error(fmt::format("Input mismatch: {}: the value of b64 is no base64 text", kInputName));
     }
-    if (bytes.size() == out_.size()) return scale(reinterpret_cast<const uint8_t*>(bytes.data()));
+    if (bytes.size() == out_.size() && !has_png_signature(bytes))
+      return scale(reinterpret_cast<const uint8_t*>(bytes.data()));
     const auto image = decode_png(bytes, "the value of b64");
     if (!image.ok()) {
       return error(fmt::format("Input mismatch: {} expected a PNG or {} bytes in b64, got {} bytes: {}", kInputName,

@@ -192,7 +192,7 @@ absl::Status InstanceParser::read_binary(const dom::element& text, std::span<flo
   if (!absl::Base64Unescape(to_abseil(encoded), &bytes_)) {
     return mismatch(fmt::format("the value of {} is no base64 text", kBinaryKey));
   }
-  if (bytes_.size() == out.size()) return read_pixels(bytes_, out);
+  if (bytes_.size() == out.size() && !has_png_signature(bytes_)) return read_pixels(bytes_, out);
   return read_png(bytes_, out);
 }
 

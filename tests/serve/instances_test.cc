@@ -57,6 +57,17 @@ TEST(InstanceReader, TakesPngAsBase64) {
   EXPECT_THAT(read("{\"inputs\": {\"b64\": \"" + png + "\"}}", kColour).value(), ElementsAre(1, 0, 0, 0, 0, 1));
 }
 
+// As many bytes as the image has numbers: its beginning tells that these are no pixels.
+TEST(InstanceReader, APngOfTheImagesSizeIsAPicture) {
+  std::vector<uint8_t> stroke(28 * 28);
+  for (size_t row = 4; row < 24; ++row) stroke[row * 28 + 14] = 255;
+  const std::string png = encode_png(stroke, 28, 28, 1).value();
+  const std::string instance = "{\"b64\": \"" + absl::Base64Escape(png) + "\"}";
+  const auto numbers = read(instance, {1, static_cast<int>(png.size()), 1});
+  EXPECT_FALSE(numbers.ok() && numbers->front() == 0x89 / 255.0f) << "the signature, taken for pixels";
+  EXPECT_TRUE(read(instance, {28, 28, 1}).ok());
+}
+
 TEST(InstanceReader, ErrorsAreThoseOfThePredictionService) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"{\"images\": [1]}", "Expected tensor name: inputs, got tensor name: ['images']."},

@@ -57,13 +57,13 @@ class Walker {
       const bool weighted =
           plain->second == GraphOp::kConv || plain->second == GraphOp::kBias || plain->second == GraphOp::kMatMul;
       if (at.port != 0) return graph_.error(at, fmt::format("has no output {}", at.port));
-      walk_.steps.push_back({plain->second, at, weighted ? 1 : -1, std::nullopt});
+      walk_.steps.push_back({plain->second, at, weighted ? 1 : -1});
       return graph_.input(at, 0);
     }
     if (op == "Add" || op == "AddV2") return sum(at);
     if (op == "Mul" || op == "Select" || op == "SelectV2") {
       LOCKSTEP_ASSIGN_OR_RETURN(const auto drop, dropout(at));
-      if (drop) return record(at, *drop);
+      if (drop) return record(at, *drop, true);
     }
     if (op == "Merge") return merge(at);
     if (op == "If" || op == "StatelessIf") return conditional(at);
@@ -90,7 +90,7 @@ class Walker {
     if (a_is_param == b_is_param) {
       return graph_.unsupported(at, "adds two tensors of the network; supported: the sum with a bias");
     }
-    walk_.steps.push_back({GraphOp::kBias, at, a_is_param ? 0 : 1, std::nullopt});
+    walk_.steps.push_back({GraphOp::kBias, at, a_is_param ? 0 : 1});
     return a_is_param ? b : a;
   }
 
@@ -101,8 +101,8 @@ class Walker {
     std::optional<double> rate;
   };
 
-  absl::StatusOr<TensorRef> record(const TensorRef& at, const Drop& drop) {
-    walk_.steps.push_back({GraphOp::kDropout, at, -1, drop.rate});
+  absl::StatusOr<TensorRef> record(const TensorRef& at, const Drop& drop, bool is_always_on) {
+    walk_.steps.push_back({GraphOp::kDropout, at, -1, drop.rate, is_always_on});
     return drop.data;
   }
 
@@ -227,16 +227,31 @@ class Walker {
 
   // --- Conditions ---
 
+  struct DropBranch {
+    Drop drop;
+    TensorRef branch;  // the one that drops
+  };
+
   // The two branches of a condition, when one is the dropout of the other: a dropout, whatever the condition is.
-  absl::StatusOr<std::optional<Drop>> dropout_or_nothing(const TensorRef& a, const TensorRef& b) {
+  absl::StatusOr<std::optional<DropBranch>> dropout_or_nothing(const TensorRef& a, const TensorRef& b) {
     for (const auto& [plain, other] : {std::pair(a, b), std::pair(b, a)}) {
       LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef inside, values_.skip_copies(other));
       const std::string& op = inside.node->op();
       if (op != "Mul" && op != "Select" && op != "SelectV2") continue;
       LOCKSTEP_ASSIGN_OR_RETURN(const auto drop, dropout(inside));
-      if (drop && same(drop->data, plain)) return drop;
+      if (drop && same(drop->data, plain)) return std::optional(DropBranch{*drop, other});
     }
-    return std::optional<Drop>();
+    return std::optional<DropBranch>();
+  }
+
+  // Whether a Merge takes `side`, where the graph fixes it.
+  absl::StatusOr<std::optional<bool>> is_taken(const TensorRef& side) {
+    LOCKSTEP_ASSIGN_OR_RETURN(const auto gate, find_switch(side));
+    if (!gate) return std::optional<bool>();
+    LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef predicate, graph_.input(*gate, 1));
+    const auto value = values_.scalar(predicate);
+    if (!value) return std::optional<bool>();
+    return std::optional((gate->port == 1) == (*value != 0));
   }
 
   // Switch and Merge: two branches of one condition, which the graph must fix unless it is about a dropout.
@@ -245,15 +260,13 @@ class Walker {
     LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef a, graph_.input(at, 0));
     LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef b, graph_.input(at, 1));
     LOCKSTEP_ASSIGN_OR_RETURN(const auto drop, dropout_or_nothing(a, b));
-    if (drop) return record(at, *drop);
+    if (drop) {
+      LOCKSTEP_ASSIGN_OR_RETURN(const auto drops, is_taken(drop->branch));
+      return record(at, drop->drop, drops.value_or(false));
+    }
     for (const TensorRef& side : {a, b}) {
-      LOCKSTEP_ASSIGN_OR_RETURN(const auto gate, find_switch(side));
-      if (!gate) continue;
-      LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef predicate, graph_.input(*gate, 1));
-      const auto value = values_.scalar(predicate);
-      if (!value) continue;
-      const bool this_side = (gate->port == 1) == (*value != 0);
-      return this_side ? side : (side == a ? b : a);
+      LOCKSTEP_ASSIGN_OR_RETURN(const auto taken, is_taken(side));
+      if (taken) return *taken ? side : (side == a ? b : a);
     }
     return graph_.unsupported(at, "a condition that decides between two networks and that the graph does not fix");
   }
@@ -281,7 +294,7 @@ class Walker {
     LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef yes, graph_.branch(at, true));
     LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef no, graph_.branch(at, false));
     LOCKSTEP_ASSIGN_OR_RETURN(const auto drop, dropout_or_nothing(yes, no));
-    if (drop) return record(at, *drop);
+    if (drop) return record(at, drop->drop, false);
     return graph_.unsupported(at, "a condition that decides between two networks and that the graph does not fix");
   }
 

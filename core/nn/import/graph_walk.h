@@ -22,6 +22,7 @@ struct GraphStep {
   TensorRef tensor;                    // its output
   int param = -1;                      // kConv, kBias, kMatMul: which input is the weight
   std::optional<double> dropout_rate;  // kDropout; nothing when it is fed
+  bool is_always_on = false;           // kDropout: the graph lets nobody switch it off
 };
 
 struct GraphWalk {

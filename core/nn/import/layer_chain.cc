@@ -190,6 +190,7 @@ absl::Status LayerChain::conv(const std::string& node, ImageLayout layout, const
                                         .padding = square_window.padding,
                                         .relu = false}});
   weights_.push_back({node, std::move(kernel), std::nullopt, filters});
+  ends_with_ = node;
   return absl::OkStatus();
 }
 
@@ -201,6 +202,7 @@ absl::Status LayerChain::max_pool(const std::string& node, ImageLayout layout, i
   layers_.push_back(
       {.kind = MaxPoolConfig{
            .window = square_window.size, .stride = square_window.stride, .padding = square_window.padding}});
+  ends_with_ = node;
   return absl::OkStatus();
 }
 
@@ -249,6 +251,7 @@ absl::Status LayerChain::relu(const std::string& node) {
   bool* const activation = activation_of_last_weights();
   if (activation == nullptr) return unsupported(node, "acts on the input, before any layer");
   *activation = true;
+  ends_with_ = node;
   return absl::OkStatus();
 }
 
@@ -258,7 +261,10 @@ absl::Status LayerChain::dropout(const std::string& node, std::optional<double> 
     return absl::OkStatus();
   }
   if (!(*rate >= 0 && *rate < 1)) return error(node, fmt::format("a dropout rate of {}", *rate));
-  if (*rate > 0) layers_.push_back({.kind = DropoutConfig{*rate}});
+  if (*rate > 0) {
+    layers_.push_back({.kind = DropoutConfig{*rate}});
+    ends_with_ = node;
+  }
   return absl::OkStatus();
 }
 
@@ -312,6 +318,7 @@ absl::Status LayerChain::dense(const std::string& node, ParamTensor kernel) {
   }
   layers_.push_back({.kind = DenseConfig{.units = static_cast<int>(units), .relu = false}});
   weights_.push_back({node, std::move(kernel), std::nullopt, units});
+  ends_with_ = node;
   at_ = {1, 1, units};
   view_ = AxisView({&units, 1});
   return absl::OkStatus();
@@ -338,11 +345,16 @@ absl::Status LayerChain::copy_weights(TrainedModel* model) const {
 }
 
 absl::StatusOr<TrainedModel> LayerChain::finish() {
-  if (layers_.empty() || !std::holds_alternative<DenseConfig>(layers_.back().kind)) {
-    return absl::UnimplementedError(fmt::format(
-        "{}: the network does not end in a dense layer; supported: convolutions, max-pools and dense layers, the last "
-        "of which gives one number a class",
-        path_));
+  const DenseConfig* const last = layers_.empty() ? nullptr : std::get_if<DenseConfig>(&layers_.back().kind);
+  if (last == nullptr) {
+    return absl::UnimplementedError(
+        fmt::format("{}: {}the network does not end in a dense layer; supported: convolutions, max-pools and dense "
+                    "layers, the last of which gives one number a class",
+                    path_, ends_with_.empty() ? "" : fmt::format("behind {}: ", ends_with_)));
+  }
+  if (last->relu) {
+    return unsupported(ends_with_, "acts on the outputs of the last dense layer; supported: none there, the classes' "
+                                   "numbers go into softmax as they are");
   }
   if (view_.rank() != 1 || !view_.is_contiguous()) {
     return unsupported(rearranged_by_,

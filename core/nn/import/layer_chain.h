@@ -89,6 +89,7 @@ class LayerChain {
   const ImageLayout layout_;
   AxisView view_;                    // of the input, or of the last layer's output in the order height, width, channels
   std::string rearranged_by_;        // the last node that reshaped or transposed
+  std::string ends_with_;            // the last node that became a layer or an activation
   std::vector<int64_t> image_axes_;  // of the input as it was last seen with two or three axes
   std::optional<Plane> input_;       // once it is known
   Plane at_;                         // output of the last layer

@@ -13,6 +13,7 @@
 namespace lockstep {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -287,11 +288,30 @@ TEST_F(NnGraphImport, DropoutOfEveryAgeIsRecognised) {
     ASSERT_TRUE(model.ok()) << form << ": " << model.status();
     ASSERT_EQ(model->config.layers.size(), 4u) << form;
     EXPECT_EQ(std::get<DropoutConfig>(model->config.layers[2].kind).rate, 0.25) << form;
+    EXPECT_THAT(model->warnings, ElementsAre(AllOf(HasSubstr(std::string("node `") + form + "` ("),
+                                                   HasSubstr("on when TensorFlow predicts"))));
   }
   // One that scales by something else computes something else.
   graph_.constant("wrong", {}, 1.5f);
   graph_.rewire("scaled", 1, "wrong");
   expect_unsupported({"node `scaled` (Mul)", "keeps 0.75 of the numbers but scales them by 1.5"});
+}
+
+// The last layer gives one number a class, as it is.
+TEST_F(NnGraphImport, WhatFollowsTheLastDenseLayerIsRefusedByName) {
+  graph_.node("cut", "Relu", {"logits"});
+  graph_.rewire("softmax", 0, "cut");
+  expect_unsupported({"node `cut` (Relu)", "acts on the outputs of the last dense layer"});
+  graph_.ints("size", {2});
+  graph_.node("random", "RandomUniform", {"size"});
+  graph_.constant("rate", {}, 0.25f);
+  graph_.constant("scale", {}, 1 / 0.75f);
+  graph_.constant("none", {}, 0.0f);
+  graph_.node("kept", "GreaterEqual", {"random", "rate"});
+  graph_.node("scaled", "Mul", {"logits", "scale"});
+  graph_.node("drop", "SelectV2", {"kept", "scaled", "none"});
+  graph_.rewire("softmax", 0, "drop");
+  expect_unsupported({"behind node `drop` (SelectV2)", "does not end in a dense layer"});
 }
 
 // What tf.compat.v1.nn.dropout and tf.nn.dropout make of a rate, or of what is kept, that is fed: no number to take.
@@ -712,6 +732,7 @@ TEST_F(NnGraphImport, ConditionOfADropoutNeedsNoValue) {
   ASSERT_TRUE(model.ok()) << model.status();
   ASSERT_EQ(model->config.layers.size(), 4u);
   EXPECT_EQ(std::get<DropoutConfig>(model->config.layers[2].kind).rate, 0.25);
+  EXPECT_THAT(model->warnings, IsEmpty());  // the caller can switch it off
   // Branches that differ in more: the graph must say which.
   const int last = graph_.meta().graph_def().library().function_size() - 1;
   auto& predicting = *graph_.meta().mutable_graph_def()->mutable_library()->mutable_function(last);
