@@ -19,10 +19,10 @@ enum class GraphOp { kConv, kBias, kRelu, kMaxPool, kReshape, kTranspose, kMatMu
 
 struct GraphStep {
   GraphOp op = GraphOp::kRelu;
-  TensorRef tensor;                    // its output
-  int param = -1;                      // kConv, kBias, kMatMul: which input is the weight
-  std::optional<double> dropout_rate;  // kDropout; nothing when it is fed
-  bool is_always_on = false;           // kDropout: the graph lets nobody switch it off
+  TensorRef tensor;                                   // its output
+  int param = -1;                                     // kConv, kBias, kMatMul: which input is the weight
+  std::optional<double> dropout_rate = std::nullopt;  // kDropout; nothing when it is fed
+  bool is_always_on = false;                          // kDropout: the graph lets nobody switch it off
 };
 
 struct GraphWalk {

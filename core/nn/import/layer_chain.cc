@@ -353,8 +353,9 @@ absl::StatusOr<TrainedModel> LayerChain::finish() {
                     path_, ends_with_.empty() ? "" : fmt::format("behind {}: ", ends_with_)));
   }
   if (last->relu) {
-    return unsupported(ends_with_, "acts on the outputs of the last dense layer; supported: none there, the classes' "
-                                   "numbers go into softmax as they are");
+    return unsupported(ends_with_,
+                       "acts on the outputs of the last dense layer; supported: none there, the classes' "
+                       "numbers go into softmax as they are");
   }
   if (view_.rank() != 1 || !view_.is_contiguous()) {
     return unsupported(rearranged_by_,
