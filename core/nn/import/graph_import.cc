@@ -279,8 +279,8 @@ absl::StatusOr<TrainedModel> import_graph(const proto::MetaGraphDef& meta_graph,
   LOCKSTEP_RETURN_IF_ERROR(builder.start(walk.input, std::move(sizes)));
   for (const GraphStep& step : walk.steps) {
     LOCKSTEP_RETURN_IF_ERROR(builder.add(step));
-    // Under a signature, which is for prediction, its author forgot to switch it off.
-    if (step.is_always_on && step.dropout_rate.value_or(1) > 0 && !head.inputs.empty()) {
+    // Under a signature, which is for prediction, its author forgot to switch it off. (What is fed the caller can.)
+    if (step.is_always_on && step.dropout_rate.value_or(0) > 0 && !head.inputs.empty()) {
       builder.chain().note(graph.describe(step.tensor) +
                            ": a dropout that is on when TensorFlow predicts with this model, whose answers are random "
                            "for that reason; Lockstep drops in training only");
