@@ -61,7 +61,7 @@ TEST(LockstepProgram, HelpShowsDefaultsAndUnits) {
   const Outcome outcome = run("records create --help");
   EXPECT_EQ(outcome.exit_code, 0);
   EXPECT_THAT(outcome.output,
-              AllOf(HasSubstr("--source DIR_OR_URL=data/mnist\n"), HasSubstr("--validation_size images=5000 ")));
+              AllOf(HasSubstr("--source DIR_OR_URL=data/mnist\n"), HasSubstr("--validation_size images=5000\n")));
 }
 
 }  // namespace
