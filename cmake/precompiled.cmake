@@ -31,7 +31,7 @@ endfunction()
 if(LOCKSTEP_PCH STREQUAL "ALL")
   headers_target(lockstep_library_headers LIBS absl::statusor fmt::fmt Threads::Threads HEADERS ${library_headers})
 endif()
-if(LOCKSTEP_PCH AND LOCKSTEP_TESTS AND NOT LOCKSTEP_FUZZ)
+if(LOCKSTEP_PCH AND LOCKSTEP_TESTS)
   headers_target(lockstep_test_headers
     LIBS absl::statusor fmt::fmt Threads::Threads GTest::gmock HEADERS ${test_headers})
   separate_arguments(test_flags UNIX_COMMAND "${LOCKSTEP_TEST_FLAGS}")
