@@ -300,7 +300,7 @@ int64_t resident_kb() {
 }
 
 TEST_F(ModelStoreTest, MemoryDoesNotGrowOverAHundredSwaps) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef LOCKSTEP_SANITIZED
   GTEST_SKIP() << "sanitizers keep memory that was freed";
 #endif
   const std::string first = version(1, kLargeModel), second = version(2, kLargeModel);
