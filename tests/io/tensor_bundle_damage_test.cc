@@ -111,8 +111,10 @@ INSTANTIATE_TEST_SUITE_P(
              "at most 254 dimensions"},
         Case{"Partitioned", [](Bundle& b) { b.a.add_slices("x"); }, "tensor `a`: a partitioned variable"},
         Case{"OtherType", [](Bundle& b) { b.a.set_dtype(proto::DT_INT32); }, "expected float32, found int32 (3)"},
-        Case{"UnknownType", [](Bundle& b) { b.a.set_dtype(static_cast<proto::DataType>(20)); },
-             "a type that Lockstep does not read"},
+        Case{"TypeOfAnotherSize", [](Bundle& b) { b.a.set_dtype(static_cast<proto::DataType>(14)); },
+             "bfloat16 (3) does not fit its 12 bytes"},
+        Case{"UnknownType", [](Bundle& b) { b.a.set_dtype(static_cast<proto::DataType>(99)); },
+             "expected float32, found type 99 (3)"},
         Case{"Crc", [](Bundle& b) { b.a.set_crc32c(1); }, "tensor `a` at offset 0: expected masked CRC 00000001"},
         Case{"TrailingData", [](Bundle& b) { b.data += 'x'; }, "expected 24 bytes"}),
     case_name);
