@@ -19,16 +19,14 @@
 #include <cstring>
 #include <utility>
 
+#include "bench/system_error.h"
+
 namespace lockstep {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-absl::Status system_error(const std::string& what) {
-  return absl::UnavailableError(fmt::format("{}: {}", what, std::strerror(errno)));
-}
 
 std::string quote(std::string_view answer) {
   constexpr size_t kMost = 400;

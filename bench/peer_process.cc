@@ -13,6 +13,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "bench/system_error.h"
+
 namespace lockstep {
 namespace {
 
@@ -20,10 +22,6 @@ using nlohmann::json;
 
 // Importing a framework and compiling its graphs takes most of a minute on a busy machine.
 constexpr int kLineTimeoutMs = 300'000;
-
-absl::Status system_error(const std::string& what) {
-  return absl::UnavailableError(fmt::format("{}: {}", what, std::strerror(errno)));
-}
 
 // Runs `command` with stdin and stdout on the given ends of two pipes, stderr to nowhere.
 absl::StatusOr<pid_t> spawn(const std::vector<std::string>& command, int child_in, int child_out) {

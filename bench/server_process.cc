@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "bench/load_generator.h"
+#include "bench/system_error.h"
 #include "core/base/file.h"
 
 namespace lockstep {
@@ -28,10 +29,6 @@ using std::chrono::milliseconds;
 // Importing a framework takes most of a minute on a busy machine.
 constexpr std::chrono::seconds kStartTimeout{180};
 constexpr std::chrono::seconds kEndTimeout{10};
-
-absl::Status system_error(const std::string& what) {
-  return absl::UnavailableError(fmt::format("{}: {}", what, std::strerror(errno)));
-}
 
 // The body of GET /readyz; nothing unless it is answered with 200.
 std::optional<std::string> ask_ready(int port) {

@@ -36,13 +36,17 @@ bool is_option(std::string_view name) {
          std::any_of(options.begin(), options.end(), [name](const TrainOption& option) { return name == option.name; });
 }
 
+std::string with_underscores(std::string name) {
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
 // `--train-steps=5` as `--train_steps=5`: flags of Cloud ML Engine have dashes, those of the tutorial's program
 // underscores. Other arguments as they are.
 std::string with_own_spelling(const std::string& argument) {
   if (!argument.starts_with("--")) return argument;
   const size_t end = std::min(argument.find('='), argument.size());
-  std::string name = argument.substr(2, end - 2);
-  std::replace(name.begin(), name.end(), '-', '_');
+  const std::string name = with_underscores(argument.substr(2, end - 2));
   return is_option(name) ? "--" + name + argument.substr(end) : argument;
 }
 
@@ -75,11 +79,10 @@ absl::Status unknown_flag(const std::string& argument) {
   if (!argument.starts_with("-")) {
     return absl::InvalidArgumentError(fmt::format("unexpected argument `{}`; flags look like --name=value", argument));
   }
-  std::vector<std::string> known{"--config", "--help", "--version", "--job_dir"};
+  std::vector<std::string> known{"--config", "--help", "--version", fmt::format("--{}", kJobDir)};
   for (const TrainOption& option : train_options()) known.push_back(fmt::format("--{}", option.name));
   const std::string name = argument.substr(0, argument.find('='));
-  std::string plain = name.substr(std::min<size_t>(name.find_first_not_of('-'), name.size()));
-  std::replace(plain.begin(), plain.end(), '-', '_');
+  const std::string plain = with_underscores(name.substr(std::min<size_t>(name.find_first_not_of('-'), name.size())));
   for (const auto& [other, ours] : kOtherNames) {
     if (plain == other) return absl::InvalidArgumentError(fmt::format("unknown flag {}: it is --{} here", name, ours));
   }

@@ -21,15 +21,16 @@ namespace {
 
 absl::Status load_network(TrainSetup* setup) {
   const std::string& path = setup->config.model;
-  if (!file_exists(path)) {
+  auto config = load_model_config(path);
+  if (absl::IsNotFound(config.status())) {
     const bool is_default = path == TrainConfig().model;
     return absl::NotFoundError(
         fmt::format("--model={}: no such file{}; name a network with --model FILE, or a run's configuration, which may "
-                    "name it, with "
-                    "--config FILE",
+                    "name it, with --config FILE",
                     path, is_default ? " (it is the default, relative to the root of Lockstep's repository)" : ""));
   }
-  LOCKSTEP_ASSIGN_OR_RETURN(setup->model_config, load_model_config(path));
+  if (!config.ok()) return config.status();
+  setup->model_config = *std::move(config);
   LOCKSTEP_ASSIGN_OR_RETURN(setup->network, Network::build(setup->model_config));
   return absl::OkStatus();
 }

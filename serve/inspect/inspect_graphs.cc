@@ -97,9 +97,9 @@ std::string listed_numbers(const proto::TensorProto& tensor) {
   return "";
 }
 
-bool is_filling(const proto::TensorProto& tensor) {
+bool is_filling(const proto::TensorProto& tensor, std::string_view listed) {
   const size_t size = static_cast<size_t>(std::max(1, dtype_size(static_cast<TensorDtype>(tensor.dtype()))));
-  return tensor.tensor_content().empty() && listed_numbers(tensor).size() <= size && tensor.string_val_size() <= 1;
+  return tensor.tensor_content().empty() && listed.size() <= size && tensor.string_val_size() <= 1;
 }
 
 // Constants of at least one dimension. The last number of a list that is shorter than the shape stands for the rest;
@@ -110,13 +110,15 @@ void add_constants(const proto::GraphDef& graph, InspectReport& report) {
     const auto value = node.attr().find("value");
     if (node.op() != "Const" || value == node.attr().end()) continue;
     const proto::TensorProto& tensor = value->second.tensor();
-    if (tensor.tensor_shape().dim_size() == 0 || is_filling(tensor)) continue;
+    if (tensor.tensor_shape().dim_size() == 0) continue;
+    const std::string listed = listed_numbers(tensor);
+    if (is_filling(tensor, listed)) continue;
     std::vector<int64_t> shape;
     for (const auto& dim : tensor.tensor_shape().dim()) shape.push_back(dim.size());
     const auto dtype = static_cast<TensorDtype>(tensor.dtype());
     ValueStats stats(dtype);
     stats.add(tensor.tensor_content());
-    stats.add(listed_numbers(tensor));
+    stats.add(listed);
     const int64_t count = dtype == TensorDtype::kString ? tensor.string_val_size() : stats.count();
     const auto elements = static_cast<int64_t>(element_count(shape).value_or(0));
     if (tensor.tensor_content().empty() && count < elements) {

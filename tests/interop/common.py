@@ -29,6 +29,17 @@ def run(program, *arguments, expect_failure=False):
     return done.stderr if expect_failure else done.stdout
 
 
+def end(process, seconds):
+    """Ends a process, by force when it has not obeyed within `seconds`: then False."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+        return True
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return False
+
+
 def skip(reason):
     """Leaves as skip.sh does."""
     if os.environ.get("LOCKSTEP_REQUIRE_INTEROP") == "1":

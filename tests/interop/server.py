@@ -53,9 +53,4 @@ def serving(base_path, *flags):
         wait_for("readiness", lambda: is_ready(address))
         yield address
     finally:
-        process.terminate()
-        try:
-            process.wait(SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
+        assert common.end(process, SECONDS), f"the server ran on for {SECONDS} s after SIGTERM"

@@ -43,11 +43,7 @@ def tensorboard(logdir):
         try:
             yield url_of(process)
         finally:
-            process.terminate()
-            try:
-                process.wait(SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            common.end(process, SECONDS)
 
 
 def close(text, value):
