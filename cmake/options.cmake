@@ -15,7 +15,7 @@ set(LOCKSTEP_TEST_FLAGS "" CACHE STRING "Compiler flags for the tests' own sourc
 set(LOCKSTEP_PCH OFF CACHE STRING "Precompile the headers that most sources include, for which these then need no #include: ALL, TESTS (for the tests' sources) or OFF")
 set_property(CACHE LOCKSTEP_PCH PROPERTY STRINGS ALL TESTS OFF)
 
-option(LOCKSTEP_FUZZ "Build the fuzz targets of tests/fuzz instead of the tests (clang; preset fuzz)" OFF)
+option(LOCKSTEP_FUZZ "Build the targets of tests/fuzz with libFuzzer (clang; preset asan)" OFF)
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)

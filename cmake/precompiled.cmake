@@ -54,3 +54,12 @@ function(compiled_as_test target)
   target_compile_options(${target} PRIVATE ${flags})
   reuse_headers(${target} lockstep_test_headers)
 endfunction()
+
+# optimize_under_asan(target) : a library that computes. The others are compiled without optimization there (preset asan),
+# in less than half of the time; headers precompiled so do not fit this one, which includes few.
+function(optimize_under_asan target)
+  if(LOCKSTEP_SANITIZE MATCHES "address")
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O1>)
+    set_target_properties(${target} PROPERTIES DISABLE_PRECOMPILE_HEADERS ON)
+  endif()
+endfunction()

@@ -17,7 +17,7 @@ find_program(LOCKSTEP_PYTHON python3)
 # they run. Others, of several ranks or of other labels, run in the release preset alone.
 add_custom_target(sanitizer_tests)
 function(built_for target label)
-  if(label MATCHES "^(unit|emu)$" AND NOT LOCKSTEP_FUZZ)
+  if(label MATCHES "^(unit|emu)$")
     add_dependencies(sanitizer_tests ${target})
   endif()
 endfunction()

@@ -16,6 +16,9 @@ if(LOCKSTEP_SANITIZE)
     "$<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${LOCKSTEP_SANITIZE};-fno-omit-frame-pointer;-fno-sanitize-recover=all>")
   target_compile_definitions(lockstep_warnings INTERFACE LOCKSTEP_SANITIZED=1)
   target_link_options(lockstep_warnings INTERFACE -fsanitize=${LOCKSTEP_SANITIZE})
+  if(LOCKSTEP_SANITIZE MATCHES "address")  # g++ and clang++ each have a macro of their own
+    target_compile_definitions(lockstep_warnings INTERFACE LOCKSTEP_ADDRESS_SANITIZER=1)
+  endif()
   # Where this macro is defined, protobuf's headers give a map field two members that the distribution's libprotobuf,
   # built without a sanitizer, knows nothing of: the two disagree about where a map lies.
   if(LOCKSTEP_SANITIZE MATCHES "thread")

@@ -20,8 +20,8 @@ packages=(
   libgtest-dev libgmock-dev libbenchmark-dev clang-format-14 clang-tidy-14
   # the PTX of the CUDA kernels in a simulator (tests/ptx)
   make python3-numpy
-  # fuzz targets: libFuzzer
-  clang-14 libclang-rt-14-dev
+  # AddressSanitizer and libFuzzer
+  clang-14 libclang-rt-14-dev lld-14
   # data of one end-to-end test; pgrep, with which another finds its ranks; the client of the prediction server
   dataset-fashion-mnist procps curl
   # checks against TensorFlow and ONNX Runtime, which pip installs into build/venv

@@ -36,7 +36,7 @@ make_environment() {
       run "$system_python" -m venv --system-site-packages "$directory"
     else
       run "$system_python" -m venv "$directory"
-      run "$directory/bin/pip" install --quiet --disable-pip-version-check --no-input "$@"
+      run "$directory/bin/pip" install --no-compile --quiet --disable-pip-version-check --no-input "$@"
     fi
     environment_recipe "$@" >"$directory/recipe"
   ) 9>"$directory.lock"

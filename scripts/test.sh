@@ -4,7 +4,7 @@
 # found with the CUDA library for every architecture that it ships, and every test (those of a GPU are skipped with the
 # reason where there is none, and fail there with LOCKSTEP_REQUIRE_GPU=1); checks against
 # TensorFlow and ONNX Runtime from PyPI (skipped where that is out of reach, unless LOCKSTEP_REQUIRE_INTEROP=1); unit tests
-# under ASan+UBSan and under TSan; a short run of each fuzz target. Goes on after a failure where it can; the last line is
+# under ASan+UBSan, a short run of each fuzz target, unit tests under TSan. Goes on after a failure where it can; the last line is
 # "N passed, N failed". Output of each stage stays in build/test-logs/. scripts/tidy.sh runs clang-tidy, which would not
 # fit into the half hour of this.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -85,7 +85,6 @@ sanitizer_suite() {
   skips_within "$1"
 }
 
-fuzz_suite() { stage "build fuzz" build fuzz && stage "fuzz targets" run_tests fuzz; }
 
 our_sources() { find core kernels io mpi serve bench tests -regextype egrep -regex '.*\.(h|cc|cu|cuh)' | sort; }
 format_check() { our_sources | run xargs -r clang-format-14 --dry-run -Werror; }
@@ -94,9 +93,8 @@ main() {
   run scripts/install_deps.sh
   stage "format" format_check || true
   release_suite || true
-  sanitizer_suite asan || true
+  sanitizer_suite asan && stage "fuzz targets" run_tests fuzz || true
   sanitizer_suite tsan || true
-  fuzz_suite || true
 
   say "Summary ($((SECONDS / 60)) min $((SECONDS % 60)) s)"
   printf '%s\n' "${summary[@]}"

@@ -9,10 +9,10 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
-#include <source_location>
 #include <type_traits>
 
 #include "kernels/emu/vector_types.h"
+#include "kernels/emu/where.h"
 
 // NOLINTBEGIN: the names are CUDA's.
 // Of the thread that runs now.
@@ -22,14 +22,13 @@ constexpr int warpSize = 32;
 
 namespace lockstep::emu {
 
-using Where = std::source_location;
 enum class BlockVote { kNone, kAnd, kOr, kCount };
 enum class Shuffle { kIndex, kUp, kDown, kXor };
 
-int block_barrier(BlockVote vote, bool predicate, const char* name, const Where& where);
-void warp_barrier(uint32_t mask, const Where& where);
-uint32_t warp_ballot(uint32_t mask, bool predicate, const char* name, const Where& where);
-uint64_t warp_shuffle(uint32_t mask, uint64_t value, Shuffle kind, int argument, int width, const Where& where);
+int block_barrier(BlockVote vote, bool predicate, const char* name, Where where);
+void warp_barrier(uint32_t mask, Where where);
+uint32_t warp_ballot(uint32_t mask, bool predicate, const char* name, Where where);
+uint64_t warp_shuffle(uint32_t mask, uint64_t value, Shuffle kind, int argument, int width, Where where);
 // Adds without a race; bounds and alignment are checked. Returns the old value.
 uint32_t atomic_add(uint32_t* address, uint32_t value);
 
@@ -37,7 +36,7 @@ void* shared_array(const void* place, const char* name, size_t bytes);
 void* dynamic_shared();
 
 template <typename T>
-T shuffle(uint32_t mask, T value, Shuffle kind, int argument, int width, const Where& where) {
+T shuffle(uint32_t mask, T value, Shuffle kind, int argument, int width, Where where) {
   static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= sizeof(uint64_t));
   uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof(T));
@@ -48,7 +47,7 @@ T shuffle(uint32_t mask, T value, Shuffle kind, int argument, int width, const W
 
 }  // namespace lockstep::emu
 
-#define LOCKSTEP_EMU_WHERE const std::source_location& where = std::source_location::current()
+#define LOCKSTEP_EMU_WHERE lockstep::emu::Where where = lockstep::emu::Where::current()
 
 inline void __syncthreads(LOCKSTEP_EMU_WHERE) {
   lockstep::emu::block_barrier(lockstep::emu::BlockVote::kNone, false, "__syncthreads", where);

@@ -5,7 +5,7 @@
 
 #include "core/base/check.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(LOCKSTEP_ADDRESS_SANITIZER)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -23,13 +23,13 @@ Context* g_from = nullptr;
 void before_switch([[maybe_unused]] Context& from, [[maybe_unused]] const Context& to,
                    [[maybe_unused]] bool from_ends) {
   g_from = &from;
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(LOCKSTEP_ADDRESS_SANITIZER)
   __sanitizer_start_switch_fiber(from_ends ? nullptr : &from.fake_stack, to.stack_begin, to.stack_bytes);
 #endif
 }
 
 void after_switch([[maybe_unused]] Context& here) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(LOCKSTEP_ADDRESS_SANITIZER)
   // Tells where the thread's own stack lies, which nobody knows before the first switch away from it.
   __sanitizer_finish_switch_fiber(here.fake_stack, &g_from->stack_begin, &g_from->stack_bytes);
 #endif
@@ -56,7 +56,7 @@ char* StackPool::take() {
 }
 
 void StackPool::give_back(char* stack) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(LOCKSTEP_ADDRESS_SANITIZER)
   // A fiber that failed left its frames poisoned.
   ASAN_UNPOISON_MEMORY_REGION(stack, kStackBytes);
 #endif

@@ -21,7 +21,7 @@ struct Context {
 // Stacks of one size with an unmapped page below each, made as needed and reused.
 class StackPool {
  public:
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(LOCKSTEP_ADDRESS_SANITIZER)
   static constexpr size_t kStackBytes = 512 * 1024;  // its frames are several times as large
 #else
   static constexpr size_t kStackBytes = 128 * 1024;

@@ -35,7 +35,7 @@ struct Thread {
   uint3 index{};
   // While it waits:
   const char* name = "";  // of the barrier or the exchange
-  std::source_location where;
+  Where where;
   bool vote = false;
   uint32_t mask = 0;
   void* brought = nullptr;
@@ -91,9 +91,9 @@ void arrange(std::vector<int64_t>& sequence, int64_t count, ThreadOrder order, u
 }
 
 std::string text_of(const uint3& v) { return fmt::format("({}, {}, {})", v.x, v.y, v.z); }
-std::string text_of(const std::source_location& where) {
-  const std::string_view file = where.file_name();
-  return fmt::format("{}:{}", file.substr(file.rfind('/') + 1), where.line());
+std::string text_of(Where where) {
+  const std::string_view file = where.file;
+  return fmt::format("{}:{}", file.substr(file.rfind('/') + 1), where.line);
 }
 
 std::string kernel_and_block() {
@@ -163,7 +163,7 @@ std::string situation(const Thread& thread) {
 }
 
 bool same_place(const Thread& a, const Thread& b) {
-  return a.where.line() == b.where.line() && std::string_view(a.where.file_name()) == b.where.file_name() &&
+  return a.where.line == b.where.line && std::string_view(a.where.file) == b.where.file &&
          std::string_view(a.name) == b.name;
 }
 
@@ -251,7 +251,7 @@ void run_block(const Grid& grid, ThreadOrder order, std::vector<int64_t>& sequen
   end_block();
 }
 
-std::string mask_text(const char* name, const std::source_location& where) {
+std::string mask_text(const char* name, Where where) {
   return fmt::format("{} at {}: its mask does not name the lane itself", name, text_of(where));
 }
 
@@ -322,7 +322,7 @@ void fail_thread(cudaError_t error, std::string&& text) {
   __builtin_unreachable();
 }
 
-int block_barrier(BlockVote vote, bool predicate, const char* name, const Where& where) {
+int block_barrier(BlockVote vote, bool predicate, const char* name, Where where) {
   Machine& m = machine();
   Thread& self = m.block.thread[m.current];
   self.name = name;
@@ -340,7 +340,7 @@ int block_barrier(BlockVote vote, bool predicate, const char* name, const Where&
   }
 }
 
-void warp_collective(uint32_t mask, void* brought, WarpFunction run, const char* name, const Where& where) {
+void warp_collective(uint32_t mask, void* brought, WarpFunction run, const char* name, Where where) {
   Machine& m = machine();
   Block& block = m.block;
   const int first = m.current / kWarp * kWarp, lanes = std::min(kWarp, block.threads - first);
@@ -368,7 +368,7 @@ void warp_collective(uint32_t mask, void* brought, WarpFunction run, const char*
   }
 }
 
-void warp_barrier(uint32_t mask, const Where& where) {
+void warp_barrier(uint32_t mask, Where where) {
   warp_collective(
       mask, nullptr,
       [](void* const(&)[kWarp], uint32_t lanes) {

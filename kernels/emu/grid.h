@@ -4,10 +4,10 @@
 #pragma once
 
 #include <cstdint>
-#include <source_location>
 
 #include "kernels/emu/failure.h"
 #include "kernels/emu/kernel_call.h"
+#include "kernels/emu/where.h"
 
 namespace lockstep::emu {
 
@@ -44,7 +44,6 @@ int running_thread();
 // What lanes do together: each passes what it brings, the last to come calls run(), which may read and write what all
 // brought, and all go on. `lanes` is null where a lane takes no part.
 using WarpFunction = void (*)(void* const (&lanes)[kWarp], uint32_t mask);
-void warp_collective(uint32_t mask, void* brought, WarpFunction run, const char* name,
-                     const std::source_location& where);
+void warp_collective(uint32_t mask, void* brought, WarpFunction run, const char* name, Where where);
 
 }  // namespace lockstep::emu

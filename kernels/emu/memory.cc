@@ -11,7 +11,7 @@
 #include "core/base/check.h"
 #include "kernels/emu/options.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(LOCKSTEP_ADDRESS_SANITIZER)
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -91,7 +91,7 @@ bool all_fill(uintptr_t begin, size_t bytes) {
 }
 
 void poison([[maybe_unused]] uintptr_t begin, [[maybe_unused]] size_t bytes, [[maybe_unused]] bool valid) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(LOCKSTEP_ADDRESS_SANITIZER)
   if (valid) {
     ASAN_UNPOISON_MEMORY_REGION(reinterpret_cast<void*>(begin), bytes);
   } else {

@@ -41,7 +41,7 @@ struct Arena {
 extern Arena g_arena;
 
 // Without hooks (AddressSanitizer has them) nobody knows who wrote what: only the limits of memory are checked.
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(LOCKSTEP_ADDRESS_SANITIZER)
 constexpr bool kHooked = false;
 #else
 constexpr bool kHooked = true;

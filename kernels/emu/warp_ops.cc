@@ -156,18 +156,18 @@ void require_whole_warp(const char* name) {
 
 }  // namespace
 
-uint64_t warp_shuffle(uint32_t mask, uint64_t value, Shuffle kind, int argument, int width, const Where& where) {
+uint64_t warp_shuffle(uint32_t mask, uint64_t value, Shuffle kind, int argument, int width, Where where) {
   const int lane = running_thread() % kWarp;
   Exchange mine{value, source_of(kind, lane, argument, width)};
   warp_collective(mask, &mine, exchange, "a warp shuffle", where);
   if (mine.missing) {
     fail_thread(cudaErrorLaunchFailure,
-                fmt::format("a warp shuffle at line {} reads lane {}, which takes no part", where.line(), mine.source));
+                fmt::format("a warp shuffle at line {} reads lane {}, which takes no part", where.line, mine.source));
   }
   return mine.result;
 }
 
-uint32_t warp_ballot(uint32_t mask, bool predicate, const char* name, const Where& where) {
+uint32_t warp_ballot(uint32_t mask, bool predicate, const char* name, Where where) {
   Ballot mine{predicate};
   warp_collective(mask, &mine, ballot, name, where);
   return mine.result;

@@ -3,11 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <source_location>
+
+#include "kernels/emu/where.h"
 
 namespace lockstep::emu {
-
-using Where = std::source_location;
 
 uint32_t to_tf32(float x);
 uint32_t to_bf16(float x);  // in the lower half

@@ -29,10 +29,12 @@ TEST_P(SanitizerFindings, UseAfterFree) {
   EXPECT_DEATH(outcome(broken::read_one(stream_, freed, y.data())), "use-after-poison");
 }
 
+#if !defined(__clang__)  // clang++ does not look at the alignment of a struct that is copied as a whole
 TEST_P(SanitizerFindings, MisalignedVectorAccess) {
   DeviceBuffer<float> x = buffer(64);
   EXPECT_DEATH(outcome(broken::misaligned_store(stream_, x.data())), "misaligned address");
 }
+#endif
 
 TEST_P(SanitizerFindings, IndexPastALocalArray) {
   DeviceBuffer<int> index = buffer(std::vector<int>{8});

@@ -207,7 +207,7 @@ TEST_P(Streams, MemoryRunsOutWithTheSizesInTheMessage) {
   emu::set_device_memory_bytes(before);
 }
 
-#if !defined(__SANITIZE_ADDRESS__)
+#if !defined(LOCKSTEP_ADDRESS_SANITIZER)
 // Written by code that no hook watches.
 TEST_P(Streams, GuardBytesAreComparedAfterEachLaunch) {
   const DeviceBuffer<float> x = buffer(kSize);

@@ -32,7 +32,8 @@ std::vector<std::string> run_everywhere(int ranks, const std::function<absl::Sta
 class Transport : public ::testing::TestWithParam<std::tuple<std::string, int>> {};
 
 TEST_P(Transport, GivesTheWeightsOfOneRankBitForBit) {
-  const auto& [transport, ranks] = GetParam();
+  const std::string& transport = std::get<0>(GetParam());
+  const int ranks = std::get<1>(GetParam());
   for (const std::string& error : run_everywhere(
            ranks, [&](Communicator& communicator) { return run_scenario(communicator, {.transport = transport}); }))
     EXPECT_EQ(error, "");

@@ -12,7 +12,7 @@
 
 #include "core/base/aligned_buffer.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(LOCKSTEP_ADDRESS_SANITIZER)
 #include <sanitizer/asan_interface.h>
 #define LOCKSTEP_POISON(address, bytes) ASAN_POISON_MEMORY_REGION(address, bytes)
 #define LOCKSTEP_UNPOISON(address, bytes) ASAN_UNPOISON_MEMORY_REGION(address, bytes)

@@ -38,7 +38,7 @@ TEST(DocumentedBytes, PiecesMustFillStartAndEndInOrder) {
 }
 
 TEST(Guarded, NoticesAWriteOnEitherSide) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(LOCKSTEP_ADDRESS_SANITIZER)
   GTEST_SKIP() << "AddressSanitizer stops the write itself";
 #else
   for (const int64_t at : {-1, 5}) {

@@ -114,7 +114,7 @@ TEST_F(CheckpointNames, Keras3OptimizerListsWhatItTrains) {
   for (size_t i = 0; i < names.size(); ++i) add(fmt::format("optimizer/_variables/{}{}", i + 2, kValue), i);
   expect_match(names);
   // One more: another network.
-  add("optimizer/_trainable_variables/8" + kValue, {3});
+  add("optimizer/_trainable_variables/8" + kValue, 3);
   expect_no_match();
   remove("optimizer/_trainable_variables/8" + kValue);
   // A hole.
@@ -126,11 +126,11 @@ TEST_F(CheckpointNames, Keras3OptimizerListsWhatItTrains) {
 TEST_F(CheckpointNames, LayerBeyondTheNetworkOrWithOtherVariablesIsAnotherNetwork) {
   const auto names = numbered_names("_operations/", {2, 4, 8, 10});
   add_all(names);
-  add("_operations/3/gamma" + kValue, {4});
+  add("_operations/3/gamma" + kValue, 4);
   expect_no_match();
   remove("_operations/3/gamma" + kValue);
   add("_operations/12/kernel" + kValue, {3, 3});
-  add("_operations/12/bias" + kValue, {3});
+  add("_operations/12/bias" + kValue, 3);
   expect_no_match();
   remove("_operations/12/kernel" + kValue);
   remove("_operations/12/bias" + kValue);

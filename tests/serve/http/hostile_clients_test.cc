@@ -132,7 +132,7 @@ TEST(HostileClients, ThousandsThatComeAndGoHarmNobody) {
 }
 
 TEST(HostileClients, WithoutDescriptorsTheServerGoesOn) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef LOCKSTEP_ADDRESS_SANITIZER
   GTEST_SKIP()
       << "UBSan opens a pipe to see whether an object's type can be read, and takes what has none left for damaged";
 #endif

@@ -53,7 +53,7 @@ TEST_F(ListenerTest, HandsOverAllThatWait) {
 }
 
 TEST_F(ListenerTest, MissesNoDescriptorWhileNobodyWaits) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef LOCKSTEP_ADDRESS_SANITIZER
   GTEST_SKIP() << "UBSan opens a pipe itself to see whether an object's type can be read";
 #endif
   const NoDescriptors none;
@@ -63,7 +63,7 @@ TEST_F(ListenerTest, MissesNoDescriptorWhileNobodyWaits) {
 }
 
 TEST_F(ListenerTest, ClosesWhatThereIsNoDescriptorFor) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef LOCKSTEP_ADDRESS_SANITIZER
   GTEST_SKIP() << "UBSan opens a pipe itself to see whether an object's type can be read";
 #endif
   HttpClient first(listener_->port()), second(listener_->port());
