@@ -53,10 +53,10 @@ run_tests() {
   run "${fixed_addresses[@]}" ctest --preset "$preset" -j "$(cores)" --no-tests=error "$@"
 }
 
-# Why the tests of a GPU did not run, each reason once with how many tests gave it.
-gpu_skips() {
+# skip_reasons PRESET PATTERN : why tests did not run, each reason once with how many tests gave it.
+skip_reasons() {
   local reasons
-  reasons=$(grep -aoE 'no GPU: [^]].*' "build/$1/Testing/Temporary/LastTest.log" | sort | uniq -c) || return 0
+  reasons=$(grep -aoE "$2" "build/$1/Testing/Temporary/LastTest.log" | sort | uniq -c) || return 0
   printf 'Skipped:\n%s\n' "$reasons"
 }
 
@@ -76,8 +76,9 @@ release_suite() {
   done
   stage "build release" build release -DLOCKSTEP_CUDA="$cuda" || return
   stage "tests release" run_tests release -LE '^(slow|interop)$' || true
-  gpu_skips release
-  stage "tests interop" run_tests release -L '^interop$'
+  skip_reasons release 'no GPU: [^]].*'
+  stage "tests interop" run_tests release -L '^interop$' || true
+  skip_reasons release '^skipped: .*'
 }
 sanitizer_suite() {
   stage "build $1" build "$1" || return

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -35,18 +36,25 @@ struct PredictOptions {
   bool json = false;
 };
 
-// All of standard input.
-absl::StatusOr<std::string> read_standard_input() {
+// All that comes through a stream, whose size nobody knows before: standard input, a pipe.
+absl::StatusOr<std::string> read_stream(std::FILE* stream, const std::string& name) {
   std::string text;
   char buffer[1 << 16];
-  while (const size_t got = std::fread(buffer, 1, sizeof(buffer), stdin)) {
+  while (const size_t got = std::fread(buffer, 1, sizeof(buffer), stream)) {
     text.append(buffer, got);
     if (text.size() > kMaxInstanceBytes) {
-      return absl::ResourceExhaustedError(fmt::format("standard input: more than {} bytes", kMaxInstanceBytes));
+      return absl::ResourceExhaustedError(fmt::format("{}: more than {} bytes", name, kMaxInstanceBytes));
     }
   }
-  if (std::ferror(stdin) != 0) return absl::ErrnoToStatus(errno, "standard input: cannot read");
+  if (std::ferror(stream) != 0) return absl::ErrnoToStatus(errno, fmt::format("{}: cannot read", name));
   return text;
+}
+
+// What a shell makes of `<(command)`.
+absl::StatusOr<std::string> read_pipe(const std::string& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream(std::fopen(path.c_str(), "re"), std::fclose);
+  if (stream == nullptr) return absl::ErrnoToStatus(errno, fmt::format("{}: cannot open", path));
+  return read_stream(stream.get(), path);
 }
 
 // A file that the command line names; `expected` says of what kind.
@@ -56,15 +64,16 @@ absl::StatusOr<std::string> read_named_file(const std::string& path, uint64_t mo
   return absl::NotFoundError(fmt::format("{}: no such file; expected {}", path, expected));
 }
 
+absl::StatusOr<std::string> read_instance_text(const std::string& path, const std::string& name) {
+  if (path == "-") return read_stream(stdin, name);
+  if (std::error_code error; std::filesystem::is_fifo(path, error)) return read_pipe(path);
+  return read_named_file(path, kMaxInstanceBytes, "one JSON value a line, as `lockstep request create` writes");
+}
+
 // The numbers of all examples, one behind the other.
 absl::StatusOr<std::vector<float>> read_instances(const std::string& path, const ImageShape& input) {
-  const bool standard_input = path == "-";
-  LOCKSTEP_ASSIGN_OR_RETURN(
-      const std::string text,
-      standard_input
-          ? read_standard_input()
-          : read_named_file(path, kMaxInstanceBytes, "one JSON value a line, as `lockstep request create` writes"));
-  const std::string name = standard_input ? "standard input" : path;
+  const std::string name = path == "-" ? "standard input" : path;
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::string text, read_instance_text(path, name));
   LOCKSTEP_ASSIGN_OR_RETURN(const auto instances, parse_json_lines(text, name, 0));
   const InstanceReader reader(input);
   const auto size = static_cast<size_t>(input.size());
@@ -135,8 +144,14 @@ void add_refused_flags(CLI::App* predict) {
         ->group("");
   };
   refuse("--model",
-         "asks a prediction server, which this version does not have: --model_dir predicts with the model in a "
-         "directory");
+         "names a model of a registry, which this version does not have: --model_dir predicts with the model in a "
+         "directory, `lockstep serve` answers for one over HTTP");
+  refuse("--version", "chooses a version of --model; --model_dir takes the directory of a version, too");
+  refuse("--signature-name,--signature_name",
+         "chooses among signatures, but a model here has one, which is used: leave the flag out");
+  refuse(
+      "--json-request,--json_request",
+      "sends the body of a request, which is for `lockstep serve`: --json-instances takes its instances, one a line");
   refuse("--text-instances,--text_instances",
          "gives strings, but the input of these models is numbers: use --json-instances");
 }

@@ -136,8 +136,13 @@ bool is_bundle_data(const std::string& path) {
   return prefix && file_exists(bundle_index_path(*prefix)) && !path.ends_with(".meta");
 }
 
+// Without its index a data file is lost, whatever its bytes look like.
+bool is_named_bundle_data(const std::string& path) {
+  return strip_bundle_suffix(path) && !path.ends_with(kBundleIndexSuffix) && !path.ends_with(".meta");
+}
+
 absl::StatusOr<FileKind> kind_of(const std::string& path) {
-  if (is_bundle_data(path)) return FileKind::kBundle;
+  if (is_bundle_data(path) || is_named_bundle_data(path)) return FileKind::kBundle;
   LOCKSTEP_ASSIGN_OR_RETURN(const Peek peek, peek_at(path));
   const FileKind content = kind_by_content(peek);
   const bool told = content != FileKind::kUnknown && content != FileKind::kText && content != FileKind::kEmpty;

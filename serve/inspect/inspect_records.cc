@@ -68,7 +68,15 @@ void inspect_records(InspectReport& report) {
   const auto reader = TfRecordReader::open(report.path);
   const absl::Status status = reader.ok() ? read_all(**reader, sink, report) : reader.status();
   if (!status.ok()) report.damage.insert(report.damage.begin(), std::string(status.message()));
-  if (sink == nullptr) sink = std::make_unique<AnySink>();
+  if (sink == nullptr) {
+    sink = std::make_unique<AnySink>();
+    if (status.ok() && base_name(report.path).find("tfevents") != std::string::npos) {
+      report.damage.push_back(
+          fmt::format("{}: no events; expected a first one that says `brain.Event:2`, which its "
+                      "writer had not yet brought to the disk",
+                      report.path));
+    }
+  }
   sink->finish(report);
   if (!status.ok()) report.summary += " before the damage";
   if (reader.ok() && (*reader)->compression() != Compression::kNone) {

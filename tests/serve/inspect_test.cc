@@ -242,6 +242,13 @@ TEST_F(Inspect, TensorsThatAreNoNumbersHaveNoFigures) {
                                                                            "()", nullptr, nullptr, nullptr, nullptr)));
 }
 
+TEST_F(Inspect, WhatAnInterruptedWriterLeftIsDamage) {
+  EXPECT_THAT(inspected(file("events.out.tfevents.1.host", "")).damage, ElementsAre(HasSubstr("no events")));
+  EXPECT_THAT(inspected(file("none.tfrecord", "")).damage, IsEmpty());
+  EXPECT_THAT(inspected(file("model.ckpt-7.data-00000-of-00001", "some floats")).damage,
+              ElementsAre(AllOf(HasSubstr("model.ckpt-7.index"), HasSubstr("missing"))));
+}
+
 TEST_F(Inspect, MetaGraphBesideACheckpoint) {
   const auto report = inspected(LOCKSTEP_SOURCE_DIR "/tests/data/tensorflow_models/checkpoint_v1/model.ckpt-70.meta");
   EXPECT_THAT(report.kind, testing::StartsWith("MetaGraphDef"));

@@ -159,12 +159,24 @@ TEST_F(PredictCommand, BadInstancesExitWithOneAndTheReason) {
                  "Failed to load model: nowhere: no such file or directory; expected a run");
 }
 
+TEST_F(PredictCommand, PipeOfAShellIsReadToItsEnd) {
+  file("pipe.json", std::string(kInstance) + "\n");
+  const std::string program = std::string(LOCKSTEP_PROGRAM) + " predict --model_dir run --json-instances ";
+  const Outcome piped = run_shell("cd " + dir_->path() + " && mkfifo -m 600 pipe && (cat pipe.json >pipe & exec " +
+                                  program + "pipe) && rm pipe");
+  EXPECT_EQ(piped.exit_code, 0);
+  EXPECT_EQ(piped.output, run("predict --model_dir run --json-instances pipe.json").output);
+}
+
 TEST_F(PredictCommand, WrongUsageExitsWithTwo) {
   expect_failure(2, "predict --json-instances x", "--model_dir");
   expect_failure(2, "predict --model_dir run", "--json-instances");
   expect_failure(2, "predict --model_dir run --json-instances x --image y", "--image");
   expect_failure(2, "predict --model mnist --json-instances x",
-                 "asks a prediction server, which this version does not have: --model_dir predicts");
+                 "names a model of a registry, which this version does not have: --model_dir predicts");
+  expect_failure(2, "predict --model_dir run --signature-name serving_default --json-instances x",
+                 "leave the flag out");
+  expect_failure(2, "predict --model_dir run --json-request x", "--json-instances takes its instances");
   expect_failure(2, "predict --model_dir run --text-instances x", "use --json-instances");
   expect_failure(2, "predict --model_dir run --json-instnces x", "(did you mean `--json-instances`?)");
   expect_failure(2, "predict --model_dir run --json-instances x --threads -1", "--threads");
