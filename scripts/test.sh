@@ -4,9 +4,9 @@
 # found with the CUDA library for every architecture that it ships, and every test (those of a GPU are skipped with the
 # reason where there is none, and fail there with LOCKSTEP_REQUIRE_GPU=1); checks against
 # TensorFlow and ONNX Runtime from PyPI (skipped where that is out of reach, unless LOCKSTEP_REQUIRE_INTEROP=1); unit tests
-# under ASan+UBSan, a short run of each fuzz target, unit tests under TSan. Goes on after a failure where it can; the last line is
-# "N passed, N failed". Output of each stage stays in build/test-logs/. scripts/tidy.sh runs clang-tidy, which would not
-# fit into the half hour of this.
+# under ASan+UBSan, a short run of each fuzz target, unit tests under TSan. Goes on after a failure where it can; the last
+# line is "N passed, N failed". Output of each stage stays in build/test-logs/. scripts/tidy.sh runs clang-tidy, which would
+# not fit into the half hour of this.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 readonly logs=build/test-logs
@@ -60,13 +60,6 @@ skip_reasons() {
   printf 'Skipped:\n%s\n' "$reasons"
 }
 
-# Tests that a passed program skipped: ctest, for which it is one test, does not tell.
-skips_within() {
-  local skips
-  skips=$(grep -aoE '^\[  SKIPPED \] .*\)$' "build/$1/Testing/Temporary/LastTest.log") || return 0
-  printf '%s\n' "$skips"
-}
-
 # Tests are labelled slow when they do not fit into this script's half hour.
 release_suite() {
   # With the CUDA library wherever there is a toolkit: that it builds needs no GPU.
@@ -83,9 +76,8 @@ release_suite() {
 sanitizer_suite() {
   stage "build $1" build "$1" || return
   stage "unit tests $1" run_tests "$1" || true
-  skips_within "$1"
+  skip_reasons "$1" '^\[  SKIPPED \] .*\)$'  # within programs that passed, which ctest does not tell
 }
-
 
 our_sources() { find core kernels io mpi serve bench tests -regextype egrep -regex '.*\.(h|cc|cu|cuh)' | sort; }
 format_check() { our_sources | run xargs -r clang-format-14 --dry-run -Werror; }

@@ -37,6 +37,15 @@ absl::Status os_error(std::string_view operation, std::string_view path) {
   return absl::ErrnoToStatus(errno, fmt::format("{}: cannot {}", path, operation));
 }
 
+absl::StatusOr<std::string> read_pipe(const std::string& path, uint64_t limit_bytes) {
+  LOCKSTEP_RETURN_IF_ERROR(before(FileOp::kOpen, path));
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return os_error("open for reading", path);
+  auto contents = read_descriptor(fd, path, limit_bytes);
+  ::close(fd);
+  return contents;
+}
+
 class PosixRandomAccessFile : public RandomAccessFile {
  public:
   PosixRandomAccessFile(std::string path, int fd, uint64_t size) : path_(std::move(path)), fd_(fd), size_(size) {}
@@ -264,7 +273,25 @@ absl::Status write_file_atomic(const std::string& path, std::string_view content
   return file->commit();
 }
 
+absl::StatusOr<std::string> read_descriptor(int descriptor, const std::string& name, uint64_t limit_bytes) {
+  std::string contents;
+  char buffer[1 << 16];
+  for (;;) {
+    const ssize_t n = ::read(descriptor, buffer, sizeof(buffer));
+    note_activity();
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return os_error("read", name);
+    if (n == 0) return contents;
+    contents.append(buffer, static_cast<size_t>(n));
+    if (contents.size() > limit_bytes) {
+      return absl::ResourceExhaustedError(fmt::format("{}: more than {} bytes", name, limit_bytes));
+    }
+  }
+}
+
 absl::StatusOr<std::string> read_file(const std::string& path, uint64_t limit_bytes) {
+  // What a shell makes of `<(command)`; nobody knows its size before.
+  if (std::error_code error; std::filesystem::is_fifo(path, error)) return read_pipe(path, limit_bytes);
   auto file = RandomAccessFile::open(path);
   if (!file.ok()) return file.status();
   const uint64_t size = (*file)->size();

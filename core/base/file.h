@@ -83,8 +83,10 @@ class DirectoryLock {
 };
 
 absl::Status write_file_atomic(const std::string& path, std::string_view contents);
-// Whole file; an error when it is larger than `limit_bytes`.
+// Whole file, or all that comes through a pipe of this name; an error when it is larger than `limit_bytes`.
 absl::StatusOr<std::string> read_file(const std::string& path, uint64_t limit_bytes = uint64_t{1} << 31);
+// All that comes through a descriptor, which stays open, to its end; `name` is for messages. Likewise.
+absl::StatusOr<std::string> read_descriptor(int descriptor, const std::string& name, uint64_t limit_bytes);
 bool file_exists(const std::string& path);
 bool is_directory(const std::string& path);
 absl::Status make_directories(const std::string& path);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -36,27 +36,6 @@ struct PredictOptions {
   bool json = false;
 };
 
-// All that comes through a stream, whose size nobody knows before: standard input, a pipe.
-absl::StatusOr<std::string> read_stream(std::FILE* stream, const std::string& name) {
-  std::string text;
-  char buffer[1 << 16];
-  while (const size_t got = std::fread(buffer, 1, sizeof(buffer), stream)) {
-    text.append(buffer, got);
-    if (text.size() > kMaxInstanceBytes) {
-      return absl::ResourceExhaustedError(fmt::format("{}: more than {} bytes", name, kMaxInstanceBytes));
-    }
-  }
-  if (std::ferror(stream) != 0) return absl::ErrnoToStatus(errno, fmt::format("{}: cannot read", name));
-  return text;
-}
-
-// What a shell makes of `<(command)`.
-absl::StatusOr<std::string> read_pipe(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream(std::fopen(path.c_str(), "re"), std::fclose);
-  if (stream == nullptr) return absl::ErrnoToStatus(errno, fmt::format("{}: cannot open", path));
-  return read_stream(stream.get(), path);
-}
-
 // A file that the command line names; `expected` says of what kind.
 absl::StatusOr<std::string> read_named_file(const std::string& path, uint64_t most_bytes, std::string_view expected) {
   auto bytes = read_file(path, most_bytes);
@@ -65,8 +44,7 @@ absl::StatusOr<std::string> read_named_file(const std::string& path, uint64_t mo
 }
 
 absl::StatusOr<std::string> read_instance_text(const std::string& path, const std::string& name) {
-  if (path == "-") return read_stream(stdin, name);
-  if (std::error_code error; std::filesystem::is_fifo(path, error)) return read_pipe(path);
+  if (path == "-") return read_descriptor(STDIN_FILENO, name, kMaxInstanceBytes);
   return read_named_file(path, kMaxInstanceBytes, "one JSON value a line, as `lockstep request create` writes");
 }
 

@@ -119,9 +119,8 @@ FileKind kind_by_name(const std::string& path) {
   const std::string name = base_name(path);
   const auto contains = [&name](std::string_view part) { return name.find(part) != std::string::npos; };
   if (contains(".tmp")) return FileKind::kUnknown;
-  if (contains(".tfrecord") || contains("tfevents")) return FileKind::kRecords;
+  if (contains(".tfrecord") || has_events_name(path)) return FileKind::kRecords;
   if (contains("-idx1-ubyte") || contains("-idx3-ubyte")) return FileKind::kIdx;
-  if (name.ends_with(kBundleIndexSuffix)) return FileKind::kBundle;
   if (name == "checkpoint") return FileKind::kState;
   if (name.ends_with(".meta")) return FileKind::kMetaGraph;
   if (name == "saved_model.pb") return FileKind::kSavedModel;
@@ -130,19 +129,16 @@ FileKind kind_by_name(const std::string& path) {
   return FileKind::kUnknown;
 }
 
-// A data file has no mark of its own: its index, beside it, tells.
-bool is_bundle_data(const std::string& path) {
-  const auto prefix = strip_bundle_suffix(path);
-  return prefix && file_exists(bundle_index_path(*prefix)) && !path.ends_with(".meta");
-}
+// A data file has no mark of its own, and its name tells: without its index it is lost, whatever its bytes look like.
+bool is_of_bundle(const std::string& path) { return strip_bundle_suffix(path) && !path.ends_with(".meta"); }
 
-// Without its index a data file is lost, whatever its bytes look like.
-bool is_named_bundle_data(const std::string& path) {
-  return strip_bundle_suffix(path) && !path.ends_with(kBundleIndexSuffix) && !path.ends_with(".meta");
+bool is_reported_with_its_index(const std::string& path) {
+  return is_of_bundle(path) && !path.ends_with(kBundleIndexSuffix) &&
+         file_exists(bundle_index_path(*strip_bundle_suffix(path)));
 }
 
 absl::StatusOr<FileKind> kind_of(const std::string& path) {
-  if (is_bundle_data(path) || is_named_bundle_data(path)) return FileKind::kBundle;
+  if (is_of_bundle(path)) return FileKind::kBundle;
   LOCKSTEP_ASSIGN_OR_RETURN(const Peek peek, peek_at(path));
   const FileKind content = kind_by_content(peek);
   const bool told = content != FileKind::kUnknown && content != FileKind::kText && content != FileKind::kEmpty;
@@ -205,7 +201,7 @@ class DirectoryWalk {
  private:
   absl::Status visit(const std::string& path, int level) {
     if (is_directory(path)) return level < kMostLevels ? walk(path, level + 1) : absl::OkStatus();
-    if (is_bundle_data(path) && !path.ends_with(kBundleIndexSuffix)) return absl::OkStatus();  // with its index
+    if (is_reported_with_its_index(path)) return absl::OkStatus();
     if (report_.files.size() == kMostFiles) {
       return absl::ResourceExhaustedError(
           fmt::format("{}: more than {} files: inspect a sub-directory", report_.path, kMostFiles));

@@ -40,6 +40,9 @@ std::unique_ptr<RecordSink> sink_for(std::string_view first_payload) {
   return std::make_unique<AnySink>();
 }
 
+// Of a file that its writer has made and not yet brought to the disk.
+constexpr char kNoEvents[] = ": no events; expected a first one that says `brain.Event:2`";
+
 std::string place(const TfRecordReader& reader) {
   return fmt::format("{}: record {} at offset {}", reader.path(), reader.record_number(), reader.record_offset());
 }
@@ -62,21 +65,16 @@ absl::Status read_all(TfRecordReader& reader, std::unique_ptr<RecordSink>& sink,
 
 }  // namespace
 
+bool has_events_name(const std::string& path) { return base_name(path).find("tfevents") != std::string::npos; }
+
 void inspect_records(InspectReport& report) {
   report.checksums_over = "CRC-32C of length and data of every record";
   std::unique_ptr<RecordSink> sink;
   const auto reader = TfRecordReader::open(report.path);
   const absl::Status status = reader.ok() ? read_all(**reader, sink, report) : reader.status();
   if (!status.ok()) report.damage.insert(report.damage.begin(), std::string(status.message()));
-  if (sink == nullptr) {
-    sink = std::make_unique<AnySink>();
-    if (status.ok() && base_name(report.path).find("tfevents") != std::string::npos) {
-      report.damage.push_back(
-          fmt::format("{}: no events; expected a first one that says `brain.Event:2`, which its "
-                      "writer had not yet brought to the disk",
-                      report.path));
-    }
-  }
+  if (sink == nullptr && status.ok() && has_events_name(report.path)) report.damage.push_back(report.path + kNoEvents);
+  if (sink == nullptr) sink = std::make_unique<AnySink>();
   sink->finish(report);
   if (!status.ok()) report.summary += " before the damage";
   if (reader.ok() && (*reader)->compression() != Compression::kNone) {

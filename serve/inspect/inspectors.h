@@ -10,6 +10,8 @@
 namespace lockstep {
 
 void inspect_idx(InspectReport& report);
+// Whether TensorBoard would take it for an events file.
+bool has_events_name(const std::string& path);
 void inspect_records(InspectReport& report);  // TFRecords: Examples, events or anything
 void inspect_bundle(InspectReport& report);   // report.path: the prefix or a file of the set
 void inspect_checkpoint_state(InspectReport& report);

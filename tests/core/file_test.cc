@@ -3,7 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <thread>
 
 #include "tests/support/fault_file.h"
 #include "tests/support/tmp_dir.h"
@@ -155,6 +158,20 @@ TEST(ReadFile, ReturnsTheWholeFileUpToItsLimit) {
   const absl::Status status = read_file(dir.file("f"), 2).status();
   EXPECT_TRUE(absl::IsResourceExhausted(status));
   EXPECT_THAT(message_of(status), HasSubstr("3 bytes, more than the limit of 2 bytes"));
+}
+
+TEST(ReadFile, ReadsAPipeToItsEndUpToItsLimit) {
+  const TmpDir dir;
+  const std::string pipe = dir.file("pipe"), text(200'000, 'x');
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const auto read_while_written = [&pipe](const std::string& written, uint64_t limit) {
+    const std::jthread writer([&] { spill(pipe, written); });
+    return read_file(pipe, limit);
+  };
+  EXPECT_EQ(read_while_written(text, text.size()).value(), text);
+  const absl::Status status = read_while_written(text.substr(0, 2000), 1000).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(status));
+  EXPECT_THAT(message_of(status), HasSubstr("pipe: more than 1000 bytes"));
 }
 
 TEST(ReadFile, ReadErrorsTravelUp) {
