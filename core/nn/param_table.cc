@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "core/base/check.h"
 #include "core/base/sha256.h"
@@ -30,6 +31,15 @@ std::vector<Param> ParamTable::sorted_by_name() const {
   std::vector<Param> sorted = params_;
   std::sort(sorted.begin(), sorted.end(), [](const Param& a, const Param& b) { return a.name < b.name; });
   return sorted;
+}
+
+const Param* first_nonfinite(const ParamTable& table, const float* flat) {
+  const auto is_nonfinite = [flat](const Param& param) {
+    const float* values = flat + param.offset;
+    return !std::all_of(values, values + param.size, [](float x) { return std::isfinite(x); });
+  };
+  const auto found = std::find_if(table.params().begin(), table.params().end(), is_nonfinite);
+  return found == table.params().end() ? nullptr : &*found;
 }
 
 std::string weights_sha256(const ParamTable& table, const float* weights) {

@@ -39,6 +39,9 @@ class ParamTable {
   int64_t buffer_size_ = 0;
 };
 
+// The first variable in which a number of `flat` is NaN or infinite; null when all are finite.
+const Param* first_nonfinite(const ParamTable& table, const float* flat);
+
 // SHA-256, lower-case hex, over the variables in bytewise name order, each as raw little-endian float32.
 std::string weights_sha256(const ParamTable& table, const float* weights);
 

@@ -242,7 +242,9 @@ absl::Status same_network(const ModelConfig& wanted, const ModelConfig& found, c
   return differ("images are", a.input().to_string(), b.input().to_string());
 }
 
-absl::StatusOr<TrainedModel> load_trained_model(const std::string& path) {
+namespace {
+
+absl::StatusOr<TrainedModel> load_whatever_it_is(const std::string& path) {
   LOCKSTEP_ASSIGN_OR_RETURN(const Kind kind, kind_of(path));
   switch (kind) {
     case Kind::kRun: {
@@ -259,13 +261,35 @@ absl::StatusOr<TrainedModel> load_trained_model(const std::string& path) {
   return not_a_model(path, "unknown");
 }
 
-absl::StatusOr<TrainedModel> load_trained_model(const std::string& path, const ModelConfig& config) {
+absl::StatusOr<TrainedModel> load_for_network(const std::string& path, const ModelConfig& config) {
   LOCKSTEP_ASSIGN_OR_RETURN(const Kind kind, kind_of(path));
   if (kind == Kind::kCheckpoint) return from_any_checkpoint(path, config);
-  LOCKSTEP_ASSIGN_OR_RETURN(TrainedModel model, load_trained_model(path));
+  LOCKSTEP_ASSIGN_OR_RETURN(TrainedModel model, load_whatever_it_is(path));
   LOCKSTEP_RETURN_IF_ERROR(same_network(config, model.config, path));
   model.config = config;
   return model;
+}
+
+// A model that answers NaN to everything would look like one that works.
+absl::StatusOr<TrainedModel> if_finite(absl::StatusOr<TrainedModel> model) {
+  if (!model.ok()) return model;
+  LOCKSTEP_ASSIGN_OR_RETURN(const Network network, Network::build(model->config));
+  const Param* param = first_nonfinite(network.params(), model->weights.data());
+  if (param == nullptr) return model;
+  return absl::OutOfRangeError(
+      fmt::format("{}: non-finite {}: it holds NaN or infinity, so that every prediction would be NaN. The training "
+                  "that wrote it has diverged: take an earlier checkpoint, or train with a lower learning rate",
+                  model->origin, param->name));
+}
+
+}  // namespace
+
+absl::StatusOr<TrainedModel> load_trained_model(const std::string& path) {
+  return if_finite(load_whatever_it_is(path));
+}
+
+absl::StatusOr<TrainedModel> load_trained_model(const std::string& path, const ModelConfig& config) {
+  return if_finite(load_for_network(path, config));
 }
 
 namespace {

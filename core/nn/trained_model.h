@@ -32,8 +32,8 @@ struct TrainedModel {
 //   beside it (`.meta`).
 // All checksums are verified and every weight must be there, in its shape; of a foreign file every operator must be one
 // that our networks have (docs/formats/import.md). InvalidArgument "PATH: not a model: …" when `path` is none of these,
-// NotFound when it does not exist, DataLoss for a damaged file, Unimplemented for a network that is none of ours. Reads
-// only; thread-safe.
+// NotFound when it does not exist, DataLoss for a damaged file, Unimplemented for a network that is none of ours,
+// OutOfRange for weights that are NaN or infinite. Reads only; thread-safe.
 absl::StatusOr<TrainedModel> load_trained_model(const std::string& path);
 
 // Weights of any of these for the network of `config`. A checkpoint, which may be a foreign one without a graph, is

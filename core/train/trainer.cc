@@ -239,11 +239,9 @@ absl::Status Trainer::check_weights() {
   const std::pair<const char*, const float*> buffers[] = {
       {"weights", state.weights}, {"first moments", state.first_moment}, {"second moments", state.second_moment}};
   for (const auto& [what, flat] : buffers) {
-    for (const Param& param : setup_->network.params().params()) {
-      const float* values = flat + param.offset;
-      if (std::all_of(values, values + param.size, [](float x) { return std::isfinite(x); })) continue;
+    if (const Param* param = first_nonfinite(setup_->network.params(), flat)) {
       return absl::OutOfRangeError(fmt::format("non-finite {} in {} after step {} on rank {}; nothing was saved", what,
-                                               param.name, step_->next_step(), communicator_.rank()));
+                                               param->name, step_->next_step(), communicator_.rank()));
     }
   }
   return absl::OkStatus();

@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "core/nn/trained_model.h"
@@ -14,11 +12,6 @@ namespace lockstep {
 absl::StatusOr<WarmStart> load_warm_start(const std::string& path, const ModelConfig& model, const Network& network) {
   auto loaded = load_trained_model(path, model);
   if (!loaded.ok()) return annotate(loaded.status(), "--warm_start");
-  for (const Param& param : network.params().params()) {
-    const float* values = loaded->weights.data() + param.offset;
-    if (std::all_of(values, values + param.size, [](float x) { return std::isfinite(x); })) continue;
-    return absl::OutOfRangeError(fmt::format("--warm_start: {}: non-finite {}", loaded->origin, param.name));
-  }
   WarmStart warm;
   const std::string step = loaded->global_step > 0 ? fmt::format(", step {}", loaded->global_step) : "";
   warm.description = loaded->origin + step;

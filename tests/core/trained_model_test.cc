@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <limits>
 
 #include "core/nn/checkpoint.h"
 #include "core/nn/init.h"
@@ -93,6 +94,22 @@ TEST_F(TrainedModelTest, DamagedNewestCheckpointIsPassedOverWithAWarning) {
   expect_model(model, 5);
   EXPECT_THAT(model->warnings, ElementsAre(HasSubstr("passing over checkpoint model.ckpt-10")));
   EXPECT_TRUE(absl::IsDataLoss(load_trained_model(dir_.file("model.ckpt-10")).status()));
+}
+
+TEST_F(TrainedModelTest, WeightsThatAreNoNumbersAreRefused) {
+  TrainedModel model = *load_trained_model(dir_.path());
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    const TmpDir broken;
+    // Behind the last parameter there are gaps: this is the last number of one.
+    const Param& bias = network_.params()[1];
+    model.weights[static_cast<size_t>(bias.offset + bias.size - 1)] = bad;
+    ASSERT_TRUE(write_run_directory(model, broken.path()).ok());
+    for (const auto& status : {load_trained_model(broken.path()).status(),
+                               load_trained_model(broken.file("model.ckpt-10"), config_).status()}) {
+      EXPECT_TRUE(absl::IsOutOfRange(status)) << status;
+      EXPECT_THAT(std::string(status.message()), StartsWith(broken.file("model.ckpt-10: non-finite conv2d/bias: ")));
+    }
+  }
 }
 
 TEST_F(TrainedModelTest, NetworkMayBeGivenApart) {
