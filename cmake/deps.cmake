@@ -44,9 +44,22 @@ need(nlohmann_json)
 need(leveldb)
 need(Boost)  # headers: Beast and Asio
 need(simdjson)
+need(gRPC)
 need(SQLite3)
 need_pkgconfig(HWY libhwy)
 need_pkgconfig(ISAL libisal)
+# FarmHash comes without a CMake package or a pkg-config module.
+find_library(LOCKSTEP_FARMHASH_LIBRARY farmhash)
+find_path(LOCKSTEP_FARMHASH_INCLUDE farmhash.h)
+if(LOCKSTEP_FARMHASH_LIBRARY AND LOCKSTEP_FARMHASH_INCLUDE)
+  report_dependency(farmhash TRUE "")
+  add_library(farmhash::farmhash UNKNOWN IMPORTED)
+  set_target_properties(farmhash::farmhash PROPERTIES
+    IMPORTED_LOCATION "${LOCKSTEP_FARMHASH_LIBRARY}"
+    INTERFACE_INCLUDE_DIRECTORIES "${LOCKSTEP_FARMHASH_INCLUDE}")
+else()
+  report_dependency(farmhash FALSE "")
+endif()
 if(LOCKSTEP_TESTS)
   need(GTest)
 endif()

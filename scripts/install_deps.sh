@@ -11,6 +11,7 @@ packages=(
   libopenmpi-dev openmpi-bin
   # files: gzip, CRC-32C, protobuf schemas, tensor-bundle index, PNG summaries, downloads, SHA-256
   zlib1g-dev libisal-dev libprotobuf-dev protobuf-compiler libleveldb-dev libsnappy-dev libpng-dev
+  libfarmhash-dev
   libcurl4-openssl-dev libssl-dev
   # prediction server: HTTP, gRPC, registry, JSON
   libboost-dev libgrpc++-dev protobuf-compiler-grpc libsqlite3-dev libsimdjson-dev

@@ -32,6 +32,7 @@ enum class FileKind {
   kState,
   kMetaGraph,
   kSavedModel,
+  kFingerprint,
   kOnnx,
   kPng,
   kJson,
@@ -139,6 +140,7 @@ bool is_reported_with_its_index(const std::string& path) {
 
 absl::StatusOr<FileKind> kind_of(const std::string& path) {
   if (is_of_bundle(path)) return FileKind::kBundle;
+  if (base_name(path) == kFingerprintName) return FileKind::kFingerprint;  // its bytes look like an ONNX file's
   LOCKSTEP_ASSIGN_OR_RETURN(const Peek peek, peek_at(path));
   const FileKind content = kind_by_content(peek);
   const bool told = content != FileKind::kUnknown && content != FileKind::kText && content != FileKind::kEmpty;
@@ -163,6 +165,8 @@ void inspect_as(FileKind kind, InspectReport& report) {
       return inspect_meta_graph(report);
     case FileKind::kSavedModel:
       return inspect_saved_model(report.path, report);
+    case FileKind::kFingerprint:
+      return inspect_fingerprint(report);
     case FileKind::kOnnx:
       return inspect_onnx(report);
     case FileKind::kPng:

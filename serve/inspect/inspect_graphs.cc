@@ -190,6 +190,17 @@ void add_variables(const proto::SavedModel& model, const std::string& directory,
   for (InspectTable& table : bundle.tables) report.tables.push_back(std::move(table));
 }
 
+// TensorFlow 2 writes one; TensorFlow 1 and we do not.
+void add_fingerprint(const std::string& directory, InspectReport& report) {
+  InspectReport fingerprint;
+  fingerprint.path = join_path(directory, kFingerprintName);
+  if (!file_exists(fingerprint.path)) return;
+  inspect_fingerprint(fingerprint);
+  report.add_fact("fingerprint", fingerprint.summary);
+  report.checksums += fingerprint.checksums;
+  report.damage.insert(report.damage.end(), fingerprint.damage.begin(), fingerprint.damage.end());
+}
+
 }  // namespace
 
 void inspect_saved_model(const std::string& pb_path, InspectReport& report) {
@@ -210,6 +221,7 @@ void inspect_saved_model(const std::string& pb_path, InspectReport& report) {
   }
   report.summary = fmt::format("{} nodes", nodes);
   add_variables(model, directory_name(pb_path), report);
+  add_fingerprint(directory_name(pb_path), report);
 }
 
 void inspect_meta_graph(InspectReport& report) {

@@ -16,7 +16,10 @@ void inspect_records(InspectReport& report);  // TFRecords: Examples, events or 
 void inspect_bundle(InspectReport& report);   // report.path: the prefix or a file of the set
 void inspect_checkpoint_state(InspectReport& report);
 // Of saved_model.pb; with `variables` also the bundle beside it.
+inline constexpr const char* kFingerprintName = "fingerprint.pb";
 void inspect_saved_model(const std::string& pb_path, InspectReport& report);
+// fingerprint.pb, and the index of the variables beside it, if there is one, against its hash.
+void inspect_fingerprint(InspectReport& report);
 void inspect_meta_graph(InspectReport& report);  // `.meta`
 void inspect_onnx(InspectReport& report);
 void inspect_png(InspectReport& report);

@@ -26,6 +26,7 @@ namespace lockstep {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -317,6 +318,30 @@ TEST_F(Inspect, SavedModelWithVariablesAndWithout) {
   EXPECT_EQ(report.summary, "4 nodes, 2 tensors, step 42");
   EXPECT_EQ(report.checksums, 3);
   EXPECT_THAT(table(report, "tensors").rows, SizeIs(2));
+}
+
+// TensorFlow's own file, and its hash.
+TEST_F(Inspect, FingerprintKnowsTheIndexOfTheVariables) {
+  const std::string model = dir_.file("model");
+  std::filesystem::copy(LOCKSTEP_SOURCE_DIR "/tests/data/tensorflow_models/v2_module", model,
+                        std::filesystem::copy_options::recursive);
+  const auto sound = inspected(model + "/fingerprint.pb");
+  EXPECT_EQ(sound.kind, "fingerprint of a SavedModel");
+  EXPECT_EQ(sound.checksums, 1);
+  EXPECT_THAT(sound.damage, IsEmpty());
+  const auto whole = inspected(model);
+  EXPECT_EQ(fact(whole, "fingerprint"), sound.summary);
+  EXPECT_THAT(whole.damage, IsEmpty());
+
+  // The index of another model, which is sound itself.
+  std::filesystem::copy_file(bundle() + ".index", model + "/variables/variables.index",
+                             std::filesystem::copy_options::overwrite_existing);
+  for (const std::string& path : {model, model + "/fingerprint.pb"}) {
+    EXPECT_THAT(inspected(path).damage, Contains(AllOf(HasSubstr(model + "/fingerprint.pb: checkpoint_hash is "),
+                                                       HasSubstr("variables.index has "))));
+  }
+  spill(model + "/fingerprint.pb", "\x08");
+  EXPECT_THAT(inspected(model).damage, Contains(HasSubstr("no protobuf FingerprintDef")));
 }
 
 // As a copy leaves it that was made of the .pb file alone.
