@@ -21,7 +21,8 @@ struct RecordsOptions {
   int64_t validation_size = 5000;  // images from the front of the training set
   int classes = 10;                // labels must be below it; 0 accepts all
   Mirrors mirrors = mnist_mirrors();
-  // The lines that the tutorial's script prints, and how much of the current work is done.
+  // The lines that the tutorial's script prints, and how much of the current work is done: from more than one thread,
+  // but one call at a time.
   std::function<void(std::string_view line)> on_line = [](std::string_view) {};
   std::function<void(double fraction)> on_progress = [](double) {};
 };
