@@ -67,4 +67,6 @@ def serve(app):
     p.add_argument("--threads", type=int, default=1, help="compute threads of each")
     args = p.parse_args()
     os.environ["PEER_MODEL"], os.environ["PEER_THREADS"] = args.model, str(args.threads)
-    uvicorn.run(app, host="127.0.0.1", port=args.port, workers=args.workers, log_level="warning", access_log=False)
+    # A worker under load answers its parent late, who after five seconds, the default, would kill it in mid-measurement.
+    uvicorn.run(app, host="127.0.0.1", port=args.port, workers=args.workers, log_level="warning", access_log=False,
+                timeout_worker_healthcheck=60)
