@@ -27,7 +27,7 @@ set(owned_headers
   "curl/.*" "png\\.h" "leveldb/.*" "sqlite3\\.h" "openssl/.*" "isa-l.*" "hwy/.*" "(.*/)?[a-z_]+\\.pb\\.h")
 set(owners
   "mpi" "io|fuzz" "mpi" "kernels" "kernels" "kernels" "serve" "serve"
-  "io" "io" "io" "jobs" "core/base|serve" "io" "kernels|bench|support" "io|core/nn|serve|fuzz")
+  "io" "io" "io" "jobs|serve" "core/base|serve" "io" "kernels|bench|support" "io|core/nn|serve|fuzz")
 
 function(folder_of path out)
   set(best)
