@@ -30,6 +30,8 @@ int run(int argc, char** argv) {
   add_predict_command(app, chosen);
   add_inspect_command(app, chosen);
   add_serve_command(app, chosen);
+  add_models_command(app, chosen);
+  add_versions_command(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -19,5 +19,7 @@ void add_import_command(CLI::App& app, Command& chosen);
 void add_predict_command(CLI::App& app, Command& chosen);
 void add_inspect_command(CLI::App& app, Command& chosen);
 void add_serve_command(CLI::App& app, Command& chosen);
+void add_models_command(CLI::App& app, Command& chosen);    // models create, list, describe, delete
+void add_versions_command(CLI::App& app, Command& chosen);  // versions create, list, describe, set-default, delete
 
 }  // namespace lockstep
