@@ -141,56 +141,10 @@ class Reading {
   size_t at_ = 0;  // numbers read
 };
 
-// Why `line` is no JSON value; the parser stopped at byte `column`, counted from 1.
-std::string json_problem(std::string_view line, size_t column) {
-  constexpr size_t kShown = 20;
-  const std::string_view read = line.substr(0, column);
-  const std::string shown = printable(read.substr(read.size() - std::min(read.size(), kShown)));
-  if (column > line.size()) return fmt::format("column {}: the line ends before its value does", column);
-  return fmt::format("column {}: expected JSON, found what `{}` ends with", column, shown);
-}
-
-absl::StatusOr<json> parse_line(std::string_view line, const std::string& place) {
-  std::string problem;
-  try {
-    return json::parse(line);
-  } catch (const json::parse_error& error) {
-    problem = json_problem(line, error.byte);
-  } catch (const json::exception&) {
-    problem = "a number too large for float64";
-  }
-  return absl::InvalidArgumentError(fmt::format(
-      "{}: Input instances are not in JSON format. See \"lockstep predict --help\" for details. ({})", place, problem));
-}
-
 }  // namespace
 
 absl::Status invalid_inputs(std::string_view detail) {
   return absl::InvalidArgumentError(fmt::format("Invalid inputs: {} (Error code: 1)", detail));
-}
-
-absl::StatusOr<std::vector<json>> parse_json_lines(std::string_view text, const std::string& name, int64_t most) {
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
-  std::vector<json> instances;
-  for (int64_t number = 1; !text.empty(); ++number) {
-    std::string_view line = text.substr(0, text.find('\n'));
-    text.remove_prefix(std::min(text.size(), line.size() + 1));
-    while (line.ends_with('\r')) line.remove_suffix(1);
-    const std::string place = fmt::format("{}:{}", name, number);
-    if (line.empty()) {
-      return absl::InvalidArgumentError(place + ": Empty line is not allowed in the instances file.");
-    }
-    if (most > 0 && number > most) {
-      return absl::InvalidArgumentError(fmt::format(
-          "{}: Online prediction can process no more than {} instances per file. Please use batch prediction instead.",
-          place, most));
-    }
-    LOCKSTEP_ASSIGN_OR_RETURN(json instance, parse_line(line, place));
-    instances.push_back(std::move(instance));
-  }
-  if (instances.empty()) return absl::InvalidArgumentError(name + ": No valid instance was found.");
-  return instances;
 }
 
 absl::Status InstanceReader::read(const json& instance, std::string_view place, std::span<float> out) const {

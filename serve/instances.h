@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Instances of a prediction: JSON values to the numbers that a network takes. Errors are those of Cloud ML Engine's
-// prediction service ("Invalid inputs: … (Error code: 1)") and of gcloud's client, with the place and what was
-// expected.
+// prediction service ("Invalid inputs: … (Error code: 1)") with the place and what was expected.
 #pragma once
 
 #include <cstdint>
@@ -9,25 +8,16 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/base/status.h"
 #include "io/batch_source.h"
 
 namespace lockstep {
 
-// Most instances that online prediction, by a server, takes from one file; prediction here has no such limit.
-inline constexpr int64_t kMostOnlineInstances = 100;
 inline constexpr std::string_view kInputName = "inputs";
 
 // "Invalid inputs: <detail> (Error code: 1)".
 absl::Status invalid_inputs(std::string_view detail);
-
-// One JSON value a line, UTF-8; a byte order mark, and CR before the end of a line, are passed over. No line is empty:
-// value i comes from line i + 1. `name` of the text is for messages; more than `most` lines are refused (0: any
-// number).
-absl::StatusOr<std::vector<nlohmann::json>> parse_json_lines(std::string_view text, const std::string& name,
-                                                             int64_t most);
 
 // Turns instances into numbers. Immutable; thread-safe.
 class InstanceReader {

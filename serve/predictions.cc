@@ -38,14 +38,22 @@ std::string predictions_table(const Predictions& predictions) {
 }
 
 std::string predictions_json(const Predictions& predictions) {
-  std::string out = "{\"predictions\": [";
+  std::vector<std::string> each;
   for (size_t i = 0; i < predictions.classes.size(); ++i) {
-    out += i == 0 ? "\n" : ",\n";
     std::string fields;
     for (const auto& [name, text] : outputs_of(predictions, i, python_json_list)) {
       fields += fmt::format("{}\"{}\": {}", fields.empty() ? "" : ", ", name, text);
     }
-    out += "  {" + fields + "}";
+    each.push_back("{" + fields + "}");
+  }
+  return predictions_json(each);
+}
+
+std::string predictions_json(const std::vector<std::string>& each) {
+  std::string out = "{\"predictions\": [";
+  for (size_t i = 0; i < each.size(); ++i) {
+    out += i == 0 ? "\n  " : ",\n  ";
+    out += each[i];
   }
   return out + "\n]}\n";
 }

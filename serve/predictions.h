@@ -19,5 +19,7 @@ std::string predictions_table(const Predictions& predictions);
 
 // {"predictions": [{"classes": 7, "probabilities": […]}, …]}, one prediction a line, numbers as Python prints them.
 std::string predictions_json(const Predictions& predictions);
+// The same of predictions that are JSON already, each on a line of its own.
+std::string predictions_json(const std::vector<std::string>& each);
 
 }  // namespace lockstep

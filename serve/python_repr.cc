@@ -8,11 +8,6 @@
 namespace lockstep {
 namespace {
 
-std::string json_number(double value) {
-  if (std::isfinite(value)) return python_repr(value);
-  return std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
-}
-
 template <typename ToText>
 std::string list(std::span<const float> values, ToText&& to_text) {
   std::string out = "[";
@@ -33,7 +28,12 @@ std::string python_repr(double value) {
   return text;
 }
 
+std::string python_json_number(double value) {
+  if (std::isfinite(value)) return python_repr(value);
+  return std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
+}
+
 std::string python_list(std::span<const float> values) { return list(values, python_repr); }
-std::string python_json_list(std::span<const float> values) { return list(values, json_number); }
+std::string python_json_list(std::span<const float> values) { return list(values, python_json_number); }
 
 }  // namespace lockstep

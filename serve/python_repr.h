@@ -14,7 +14,8 @@ std::string python_repr(double value);
 // A list of float32 values, each widened to double first, as tolist() does: `[0.9992265701293945, 3.5e-06]`.
 std::string python_list(std::span<const float> values);
 
-// The same, with the tokens of json.dumps for what is not finite: NaN, Infinity, -Infinity.
+// The same two, with the tokens of json.dumps for what is not finite: NaN, Infinity, -Infinity.
+std::string python_json_number(double value);
 std::string python_json_list(std::span<const float> values);
 
 }  // namespace lockstep

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "core/base/file.h"
+#include "core/base/named_file.h"
 #include "core/base/suggest.h"
 #include "core/nn/yaml_reader.h"
 
@@ -152,15 +152,11 @@ absl::StatusOr<ModelConfig> parse_model_config(std::string_view yaml, const std:
 }
 
 absl::StatusOr<ModelConfig> load_model_config(const std::string& path) {
-  const auto text = read_file(path, kMaxFileBytes);
-  if (absl::IsNotFound(text.status())) {
-    return absl::NotFoundError(fmt::format(
-        "{}: no such file; expected the description of a network, such as configs/models/mnist_cnn.yaml of Lockstep's "
-        "repository",
-        path));
-  }
-  if (!text.ok()) return text.status();
-  return parse_model_config(*text, path);
+  LOCKSTEP_ASSIGN_OR_RETURN(
+      const std::string text,
+      read_named_file(path, kMaxFileBytes,
+                      "the description of a network, such as configs/models/mnist_cnn.yaml of Lockstep's repository"));
+  return parse_model_config(text, path);
 }
 
 std::string to_yaml(const ModelConfig& config) {

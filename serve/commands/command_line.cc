@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <string>
 
@@ -22,6 +23,12 @@ void print_line(std::string_view line) {
   show_progress("");
   fmt::print("{}\n", line);
   std::fflush(stdout);
+}
+
+absl::Status print_result(std::string_view text) {
+  fmt::print("{}", text);
+  if (std::fflush(stdout) != 0) return absl::ErrnoToStatus(errno, "standard output: cannot write");
+  return absl::OkStatus();
 }
 
 void show_fraction(double fraction) {

@@ -42,18 +42,24 @@ std::string_view take_verb(Parts& parts) {
   return verb;
 }
 
+bool is_number(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+absl::StatusOr<int64_t> version_number(std::string_view text) {
+  int64_t version = 0;
+  if (absl::SimpleAtoi(to_abseil(text), &version)) return version;
+  return absl::InvalidArgumentError(
+      fmt::format("Failed to convert version: {} to numeric.", std::string(text.substr(0, 100))));
+}
+
 // [/versions/N|/labels/L] behind the model's name; `at` moves past it.
 absl::Status take_version(const Parts& parts, size_t& at, ApiPath& out) {
   if (at + 1 >= parts.size()) return absl::OkStatus();
   const std::string_view text = parts[at + 1];
   if (is_word(parts[at], "versions")) {
-    if (text.empty() || text.find_first_not_of("0123456789") != std::string_view::npos) return unknown();
-    int64_t version = 0;
-    if (!absl::SimpleAtoi(to_abseil(text), &version)) {
-      return absl::InvalidArgumentError(
-          fmt::format("Failed to convert version: {} to numeric.", std::string(text.substr(0, 100))));
-    }
-    out.version = version;
+    if (!is_number(text)) return unknown();
+    LOCKSTEP_ASSIGN_OR_RETURN(out.version, version_number(text));
   } else if (is_word(parts[at], "labels")) {
     if (text.empty()) return unknown();
     out.label = std::string(text);
@@ -98,7 +104,8 @@ absl::StatusOr<ApiPath> serving_path(Parts parts) {
   return out;
 }
 
-// "", "v1", "projects", P, "models", M[, "versions", V]:predict
+// "", "v1", "projects", P, "models", M[, "versions", V]:predict. V is a name, which begins with a letter in Cloud ML
+// Engine; digits are the number of a version, for those of a directory have no names.
 absl::StatusOr<ApiPath> cloud_path(Parts parts) {
   ApiPath out;
   out.resource = ApiResource::kCloudPredict;
@@ -109,7 +116,12 @@ absl::StatusOr<ApiPath> cloud_path(Parts parts) {
   }
   out.project = std::string(parts[3]);
   out.model = std::string(parts[5]);
-  if (versioned) out.label = std::string(parts[7]);
+  if (!versioned) return out;
+  if (is_number(parts[7])) {
+    LOCKSTEP_ASSIGN_OR_RETURN(out.version, version_number(parts[7]));
+  } else {
+    out.label = std::string(parts[7]);
+  }
   return out;
 }
 

@@ -18,7 +18,7 @@ enum class ApiResource {
   kPredict,       // …:predict
   kClassify,      // …:classify
   kRegress,       // …:regress
-  kCloudPredict,  // /v1/projects/P/models/M[/versions/V]:predict
+  kCloudPredict,  // /v1/projects/P/models/M[/versions/V]:predict; V is a name or a number
 };
 
 struct ApiPath {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# From a trained run to the tutorial's table: export, request create, predict, pictures, inspect. Python, where there is one,
-# makes the same files and the same table on its own.
+# From a trained run to the tutorial's table: export, request create, predict, here and by a server, pictures, inspect.
+# Python, where there is one, makes the same files and the same table on its own.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 readonly wanted="7 2 1 0 4 1 4 9 5 9"  # the first ten digits of the test set
@@ -32,6 +32,21 @@ for model in "$export_directory" run/export/Servo run/model.onnx; do
   lockstep predict --model_dir "$model" --json-instances request.json >exported_table
   cmp table exported_table || fail "$model predicts other numbers than its run"
 done
+
+# The tutorial's command, to a server: the same table again.
+set -m
+timeout "$deadline_s" "$LOCKSTEP" serve --rest_api_port 0 --model_name MNIST --model_base_path run >server_log 2>&1 &
+job=$!
+set +m
+children+=("$job")
+wait_until grep -q 'REST API at http://[0-9.:]*/' server_log
+LOCKSTEP_HOST=$(sed -nE 's|.*REST API at (http://[0-9.:]*)/.*|\1|p' server_log)
+export LOCKSTEP_HOST
+is_ready() { "$LOCKSTEP" predict --model MNIST --json-instances request.json >served_table; }
+wait_until is_ready
+cmp table served_table || fail "the server predicts other numbers than its model here"
+expect_equal 7 "$(lockstep predict --model MNIST --image "$SOURCE_DIR/docs/images/seven.png" | classes)" "README's picture, by the server"
+
 lockstep inspect run >inspected
 for what in 'model.ckpt-1000.index .* verified' "${export_directory#run/} .*SavedModel .* verified" 'model.onnx .*ONNX'; do
   grep -q "^$what" inspected || fail "inspect does not tell of: $what"

@@ -10,6 +10,40 @@
 #include "core/base/check.h"
 
 namespace lockstep {
+namespace {
+
+// False when the connection ends before `request` is `bytes` long.
+bool read_up_to(int connection, size_t bytes, std::string& request) {
+  char buffer[4096];
+  while (request.size() < bytes) {
+    const ssize_t got = ::read(connection, buffer, sizeof(buffer));
+    if (got <= 0) return false;
+    request.append(buffer, static_cast<size_t>(got));
+  }
+  return true;
+}
+
+// A head, and the body that it announces.
+bool read_request(int connection, std::string& request) {
+  size_t end = std::string::npos;
+  while ((end = request.find("\r\n\r\n")) == std::string::npos) {
+    if (!read_up_to(connection, request.size() + 1, request)) return false;
+  }
+  constexpr std::string_view kLength = "Content-Length: ";
+  const size_t length = request.find(kLength);
+  const size_t body = length < end ? std::stoul(request.substr(length + kLength.size())) : 0;
+  return read_up_to(connection, end + 4 + body, request);
+}
+
+void send_all(int connection, const std::string& bytes) {
+  for (size_t sent = 0; sent < bytes.size();) {
+    const ssize_t n = ::send(connection, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+    if (n <= 0) return;
+    sent += static_cast<size_t>(n);
+  }
+}
+
+}  // namespace
 
 HttpFixture::HttpFixture(std::map<std::string, HttpReply> replies) : replies_(std::move(replies)) {
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -49,13 +83,17 @@ void HttpFixture::serve() {
   }
 }
 
+std::vector<std::string> HttpFixture::received() const {
+  const std::lock_guard lock(mutex_);
+  return received_;
+}
+
 void HttpFixture::answer(int connection) {
   std::string request;
-  char buffer[4096];
-  while (request.find("\r\n\r\n") == std::string::npos) {
-    const ssize_t got = ::read(connection, buffer, sizeof(buffer));
-    if (got <= 0) return;
-    request.append(buffer, static_cast<size_t>(got));
+  if (!read_request(connection, request)) return;
+  {
+    const std::lock_guard lock(mutex_);
+    received_.push_back(request);
   }
   ++requests_;
   const size_t begin = request.find(' ') + 1;
@@ -70,11 +108,7 @@ void HttpFixture::answer(int connection) {
   const std::string location = reply.location.empty() ? "" : fmt::format("Location: {}\r\n", reply.location);
   const std::string bytes = fmt::format("HTTP/1.1 {} Status\r\nContent-Length: {}\r\n{}Connection: close\r\n\r\n{}",
                                         reply.status, length, location, reply.body);
-  for (size_t sent = 0; sent < bytes.size();) {
-    const ssize_t n = ::send(connection, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
-    if (n <= 0) return;
-    sent += static_cast<size_t>(n);
-  }
+  send_all(connection, reply.raw.empty() ? bytes : reply.raw);
 }
 
 }  // namespace lockstep

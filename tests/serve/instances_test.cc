@@ -8,16 +8,15 @@
 #include <nlohmann/json.hpp>
 
 #include "io/png_writer.h"
+#include "serve/instance_lines.h"
 #include "tests/io/io_fixtures.h"
 
 namespace lockstep {
 namespace {
 
 using nlohmann::json;
-using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 absl::StatusOr<std::vector<float>> read(const std::string& text, const ImageShape& input) {
   std::vector<float> out(static_cast<size_t>(input.size()));
@@ -97,46 +96,7 @@ TEST(InstanceReader, ErrorsAreThoseOfThePredictionService) {
   EXPECT_THAT(error_of("[1]", kColour), HasSubstr("expected a list of 6 numbers, or 1x2x3 of them nested"));
 }
 
-TEST(JsonLines, OneValueALine) {
-  const auto lines = parse_json_lines("\xef\xbb\xbf[1]\r\n{\"inputs\": [2]}\n3", "f", 0);
-  ASSERT_TRUE(lines.ok()) << lines.status();
-  EXPECT_THAT(*lines, ElementsAre(json::parse("[1]"), json::parse("{\"inputs\": [2]}"), json(3)));
-}
-
-TEST(JsonLines, ErrorsAreThoseOfGcloudWithTheLine) {
-  const auto error = [](const std::string& text, int64_t most = 0) {
-    return message_of(parse_json_lines(text, "f.json", most).status());
-  };
-  EXPECT_EQ(error("[1]\n\n[2]\n"), "f.json:2: Empty line is not allowed in the instances file.");
-  EXPECT_EQ(error("[1]\n\r\n"), "f.json:2: Empty line is not allowed in the instances file.");
-  EXPECT_THAT(error("[1]\n[2\n"), AllOf(HasSubstr("f.json:2: Input instances are not in JSON format."),
-                                        HasSubstr("lockstep predict --help")));
-  EXPECT_EQ(error(""), "f.json: No valid instance was found.");
-  EXPECT_EQ(error("\xef\xbb\xbf"), "f.json: No valid instance was found.");
-  EXPECT_EQ(error("1\n2\n3\n", 2),
-            "f.json:3: Online prediction can process no more than 2 instances per file. Please use batch prediction "
-            "instead.");
-  EXPECT_EQ(error("1\n2\n", 2), "");
-}
-
-TEST(JsonLines, BadJsonIsToldWithLineAndColumnInOurOwnWords) {
-  const std::vector<std::pair<std::string, std::string>> cases = {
-      {"[1]\n[2", "f.json:2: Input instances are not in JSON format.|(column 3: the line ends before its value does)"},
-      {"[1] [2]", "f.json:1: |(column 5: expected JSON, found what `[1] [` ends with)"},
-      {"[1]\n[NaN]\n", "f.json:2: |(column 2: expected JSON, found what `[N` ends with)"},
-      {"\xff", "f.json:1: |(column 1: expected JSON, found what `\\xff` ends with)"},
-      {"[\"a\tb\"]", "f.json:1: |(column 4: expected JSON, found what `[\"a\\t` ends with)"},
-      {"[1, 1000000000, 2000000000,, 3]",
-       "f.json:1: |(column 28: expected JSON, found what `000000, 2000000000,,` ends"},
-      {"[1e999]", "f.json:1: |(a number too large for float64)"}};
-  for (const auto& [text, message] : cases) {
-    const std::string error = message_of(parse_json_lines(text, "f.json", 0).status());
-    EXPECT_THAT(error, AllOf(HasSubstr(message.substr(0, message.find('|'))),
-                             HasSubstr(message.substr(message.find('|') + 1)), Not(HasSubstr("json.exception"))));
-  }
-}
-
-TEST(JsonLines, DeepNestingIsNoStackOverflow) {
+TEST(Instances, DeepNestingIsNoStackOverflow) {
   const std::string deep(200'000, '[');
   EXPECT_FALSE(parse_json_lines(deep, "f", 0).ok());
   const auto closed = parse_json_lines(deep + std::string(deep.size(), ']'), "f", 0);

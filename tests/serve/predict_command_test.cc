@@ -170,14 +170,22 @@ TEST_F(PredictCommand, PipeOfAShellIsReadToItsEnd) {
 
 TEST_F(PredictCommand, WrongUsageExitsWithTwo) {
   expect_failure(2, "predict --json-instances x", "--model_dir");
+  expect_failure(2, "predict --model_dir run --model mnist --json-instances x", "--model_dir");
   expect_failure(2, "predict --model_dir run", "--json-instances");
   expect_failure(2, "predict --model_dir run --json-instances x --image y", "--image");
-  expect_failure(2, "predict --model mnist --json-instances x",
-                 "names a model of a registry, which this version does not have: --model_dir predicts");
   expect_failure(2, "predict --model_dir run --signature-name serving_default --json-instances x",
                  "leave the flag out");
+  expect_failure(2, "predict --model_dir run --version 1 --json-instances x", "takes the directory of a version, too");
+  expect_failure(2, "predict --version 1 --json-instances x", "--model_dir");
   expect_failure(2, "predict --model_dir run --json-request x", "--json-instances takes its instances");
   expect_failure(2, "predict --model_dir run --text-instances x", "use --json-instances");
+  expect_failure(2, "predict --model_dir run --host h --json-instances x", "is for a server");
+  expect_failure(2, "predict --model_dir run --timeout 1 --json-instances x", "is for a server");
+  expect_failure(2, "predict --model m --host ftp://h --json-instances x", "`ftp://h` names no server");
+  expect_failure(2, "predict --model m --threads 1 --json-instances x", "is for --model_dir");
+  expect_failure(2, "predict --model m --timeout 0 --json-instances x", "--timeout");
+  expect_failure(2, "predict --model m --cacert absent.pem --json-instances x", "absent.pem");
+  expect_failure(2, "predict --model m --json-request x --signature-name s", "has it as \"signature_name\"");
   expect_failure(2, "predict --model_dir run --json-instnces x", "(did you mean `--json-instances`?)");
   expect_failure(2, "predict --model_dir run --json-instances x --threads -1", "--threads");
   expect_failure(2, "predit", "unknown subcommand `predit` (did you mean `predict`?)");
@@ -191,7 +199,8 @@ TEST_F(PredictCommand, HelpShowsDefaultsAndUnits) {
   EXPECT_THAT(run("request create --help").output,
               AllOf(HasSubstr("--output FILE=request.json"), HasSubstr("-n,--count images=10")));
   std::string help = run("predict --help").output;
-  EXPECT_THAT(help, AllOf(HasSubstr("--model_dir,--model-dir PATH REQUIRED"), HasSubstr("--threads threads=0 "),
+  EXPECT_THAT(help, AllOf(HasSubstr("\nModel (one of):\n"), HasSubstr("--model_dir,--model-dir PATH\n"),
+                          HasSubstr("--model NAME "), HasSubstr("--host HOST="), HasSubstr("--threads threads=0 "),
                           HasSubstr("\nInput (one of):\n"), HasSubstr("--image FILE ...")));
   const auto both_spaces = [](char a, char b) { return std::isspace(a) != 0 && std::isspace(b) != 0; };
   std::replace(help.begin(), help.end(), '\n', ' ');

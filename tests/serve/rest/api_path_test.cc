@@ -30,7 +30,8 @@ TEST(ApiPath, KnowsThePathsOfBothApis) {
       {"/v1/models/versions:regress", ApiResource::kRegress, "versions"},
       {"/v1/models/m%2", ApiResource::kModel, "m%2"},
       {"/v1/projects/p/models/m:predict", ApiResource::kCloudPredict, "m", std::nullopt, "", "p"},
-      {"/v1/projects/p/models/m/versions/v1:predict", ApiResource::kCloudPredict, "m", std::nullopt, "v1", "p"}};
+      {"/v1/projects/p/models/m/versions/v1:predict", ApiResource::kCloudPredict, "m", std::nullopt, "v1", "p"},
+      {"/v1/projects/p/models/m/versions/12:predict", ApiResource::kCloudPredict, "m", 12, "", "p"}};
   for (const Expected& expected : cases) {
     const auto path = parse_api_path(expected.path);
     ASSERT_TRUE(path.ok()) << expected.path << ": " << path.status();
