@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/io/io_fixtures.h"
+#include "tests/support/fault_file.h"
 
 namespace lockstep {
 namespace {
@@ -78,6 +79,21 @@ TEST(AnswerText, WhatIsNoJsonIsShown) {
                                 "\"\\", "-Inf", deep}) {
     EXPECT_THAT(message_of(answer_text(answer, AnswerFormat::kTable).status()),
                 StartsWith("No JSON object could be decoded from the HTTP response body: "));
+  }
+}
+
+TEST(AnswerText, DamageIsAnErrorOrAnotherAnswer) {
+  const std::string answer =
+      R"({"predictions": [{"a": [NaN, -Infinity, 1e-7], "b": "\u00fc\"x"}, {"a": [], "b": null}]})";
+  for (size_t at = 0; at < answer.size(); ++at) {
+    EXPECT_FALSE(answer_text(answer.substr(0, at), AnswerFormat::kTable).ok()) << at;
+    for (int bit = 0; bit < 8; ++bit) {
+      for (const AnswerFormat format : {AnswerFormat::kTable, AnswerFormat::kJson}) {
+        const auto text = answer_text(with_bit_flipped(answer, at, bit), format);
+        const std::string shown = text.ok() ? *text : message_of(text.status());
+        EXPECT_EQ(shown.find_first_of(std::string("\0\x1b\x7f", 3)), std::string::npos) << at << " " << bit;
+      }
+    }
   }
 }
 
