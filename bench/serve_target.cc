@@ -127,6 +127,8 @@ absl::StatusOr<ServeTarget> start_ours(const std::string& program, const ServeWo
                                       fmt::format("--model_name={}", kModel),
                                       "--model_base_path",
                                       work.base_path(),
+                                      "--port",
+                                      "0",
                                       "--rest_api_port",
                                       fmt::format("{}", port)};
   if (threads > 0) command.push_back(fmt::format("--threads={}", threads));

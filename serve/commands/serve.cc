@@ -14,6 +14,7 @@
 #include "core/base/log.h"
 #include "serve/commands/command_line.h"
 #include "serve/commands/commands.h"
+#include "serve/commands/serve_grpc.h"
 #include "serve/console/console.h"
 #include "serve/http/http_server.h"
 #include "serve/models/directory_source.h"
@@ -37,6 +38,7 @@ struct ServeOptions {
   int threads = 0;
   StoreOptions store;
   HttpServerOptions http;
+  GrpcFlags grpc;
 };
 
 // The first line of a file, which is not shown anywhere.
@@ -117,7 +119,7 @@ std::string connection_metrics(const HttpServerCounts& counts) {
 }
 
 // Ends the program when requests are left that do not end: what they use must not be destroyed under them.
-void drain(const ServeOptions& options, ModelStore& store, HttpServer& http, int signal) {
+void drain(const ServeOptions& options, ModelStore& store, HttpServer& http, GrpcServer* grpc, int signal) {
   LOG_INFO("{}: answering what has begun, within {} s", signal == SIGTERM ? "SIGTERM" : "SIGINT",
            options.drain_seconds);
   const Clock::time_point by = Clock::now() + seconds(options.drain_seconds);
@@ -133,7 +135,11 @@ void drain(const ServeOptions& options, ModelStore& store, HttpServer& http, int
   // /readyz says 503 from here on. Connections end before the store is waited for: clients that keep sending would keep
   // it busy.
   store.drain(milliseconds(0));
+  std::thread grpc_stop([&] {
+    if (grpc != nullptr) grpc->stop(left());
+  });
   http.stop(left());
+  grpc_stop.join();
   if (!store.drain(left())) {
     LOG_ERROR("requests still ran when the time for draining was over");
     std::_Exit(1);
@@ -171,11 +177,12 @@ absl::Status run(ServeOptions options) {
   LOCKSTEP_RETURN_IF_ERROR(source->start(store));
   LOCKSTEP_ASSIGN_OR_RETURN(const auto http, HttpServer::start(options.http, make_rest_handler(store, metrics, rest)));
   metrics.add_source([&server = *http] { return connection_metrics(server.counts()); });
+  LOCKSTEP_ASSIGN_OR_RETURN(const auto grpc, start_grpc(options.grpc, options.http, rest, store, metrics));
   print_settings(options, http->port());
   const int signal = signals.wait();
   signals.unblock();
   // The source goes on for so long: where its disk hangs, the requests that run must be answered none the less.
-  drain(options, store, *http, signal);
+  drain(options, store, *http, grpc.get(), signal);
   return absl::OkStatus();
 }
 
@@ -241,7 +248,8 @@ void add_serve_command(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<ServeOptions>();
   options->http.port = 8501;  // that of TensorFlow Serving's container
   CLI::App* serve = app.add_subcommand(
-      "serve", "Answer predictions over HTTP as TensorFlow Serving does, with a page on which to draw a digit");
+      "serve",
+      "Answer predictions over REST and gRPC as TensorFlow Serving does, with a page on which to draw a digit");
   serve->option_defaults()->always_capture_default();
   serve
       ->add_option(
@@ -254,6 +262,7 @@ void add_serve_command(CLI::App& app, Command& chosen) {
   serve->add_option("--rest_api_port,--rest-api-port", options->http.port, "Port of the REST API; 0: any free one")
       ->type_name("PORT")
       ->check(CLI::Range(0, 65535));
+  add_grpc_flags(*serve, options->grpc);
   serve
       ->add_option("--file_system_poll_wait_seconds", options->poll_wait_seconds,
                    "How often --model_base_path is looked at for a new version")

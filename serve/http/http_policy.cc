@@ -45,13 +45,6 @@ bool is_open(std::string_view path, const std::vector<std::string>& open_paths) 
   });
 }
 
-bool has_token(const HttpRequest& head, const std::string& token) {
-  constexpr std::string_view kScheme = "Bearer ";
-  const std::string_view given = head.header("authorization");
-  return given.size() > kScheme.size() && equal_ignoring_case(given.substr(0, kScheme.size()), kScheme) &&
-         equal_secrets(given.substr(kScheme.size()), token);
-}
-
 bool is_preflight(const HttpRequest& head) {
   return head.method == "OPTIONS" && !head.header("origin").empty() &&
          !head.header("access-control-request-method").empty();
@@ -146,6 +139,13 @@ bool equal_secrets(std::string_view a, std::string_view b) {
   return CRYPTO_memcmp(left.data(), right.data(), left.size()) == 0;
 }
 
+bool is_bearer(std::string_view authorization, std::string_view token) {
+  constexpr std::string_view kScheme = "Bearer ";
+  return authorization.size() > kScheme.size() &&
+         equal_ignoring_case(authorization.substr(0, kScheme.size()), kScheme) &&
+         equal_secrets(authorization.substr(kScheme.size()), token);
+}
+
 std::optional<HttpResponse> answer_to_head(const HttpRequest& head, const HttpServerOptions& options) {
   if (!options.allowed_hosts.empty() && !is_own_host(head.header("host"), options.allowed_hosts)) {
     return misdirected(head.header("host"));
@@ -159,7 +159,7 @@ std::optional<HttpResponse> answer_to_head(const HttpRequest& head, const HttpSe
     return response;
   }
   if (!options.bearer_token.empty() && !is_open(head.path, options.open_paths) &&
-      !has_token(head, options.bearer_token)) {
+      !is_bearer(head.header("authorization"), options.bearer_token)) {
     return unauthorized();
   }
   const std::string_view coding = head.header("content-encoding");

@@ -33,5 +33,7 @@ bool equal_ignoring_case(std::string_view a, std::string_view b);
 
 // Compares all of both, however early they differ, so that times tell nothing of the secret.
 bool equal_secrets(std::string_view a, std::string_view b);
+// Whether an Authorization header is "Bearer TOKEN".
+bool is_bearer(std::string_view authorization, std::string_view token);
 
 }  // namespace lockstep

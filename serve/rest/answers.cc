@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
-#include "serve/instances.h"
+#include "serve/requests/model_signature.h"
 #include "serve/rest/json_text.h"
 
 namespace lockstep {
@@ -44,10 +44,12 @@ ordered_json status_of(const VersionStatus& version) {
             {"error_message", std::string(version.status.message())}}}};
 }
 
-ordered_json tensor(const char* dtype, std::initializer_list<int64_t> sizes, const char* name) {
+ordered_json tensor(const SignatureTensor& tensor) {
   ordered_json dims = ordered_json::array();
-  for (const int64_t size : sizes) dims.push_back({{"size", fmt::format("{}", size)}, {"name", ""}});
-  return {{"dtype", dtype}, {"tensor_shape", {{"dim", dims}, {"unknown_rank", false}}}, {"name", name}};
+  for (const int64_t size : tensor.sizes) dims.push_back({{"size", fmt::format("{}", size)}, {"name", ""}});
+  return {{"dtype", tensor.is_float ? "DT_FLOAT" : "DT_INT64"},
+          {"tensor_shape", {{"dim", dims}, {"unknown_rank", false}}},
+          {"name", std::string(tensor.name)}};
 }
 
 }  // namespace
@@ -118,18 +120,18 @@ std::string model_status_answer(const std::vector<VersionStatus>& versions) {
 }
 
 std::string metadata_answer(const Servable& servable) {
-  // The names of the tensors are those that `lockstep export` gives them in a SavedModel.
+  const auto& [input, classes, probabilities] = signature_of(servable);
   const ordered_json signature = {
-      {"inputs", {{std::string(kInputName), tensor("DT_FLOAT", {-1, servable.input().size()}, "Placeholder:0")}}},
+      {"inputs", {{std::string(input.alias), tensor(input)}}},
       {"outputs",
-       {{"classes", tensor("DT_INT64", {-1}, "ArgMax:0")},
-        {"probabilities", tensor("DT_FLOAT", {-1, servable.classes()}, "softmax_tensor:0")}}},
-      {"method_name", "tensorflow/serving/predict"}};
+       {{std::string(classes.alias), tensor(classes)}, {std::string(probabilities.alias), tensor(probabilities)}}},
+      {"method_name", std::string(kPredictMethodName)}};
+  ordered_json signatures;
+  for (const std::string_view name : kSignatureNames) signatures[std::string(name)] = signature;
   return dump(
       {{"model_spec",
         {{"name", servable.id().model}, {"signature_name", ""}, {"version", fmt::format("{}", servable.id().version)}}},
-       {"metadata",
-        {{"signature_def", {{"signature_def", {{"prediction", signature}, {"serving_default", signature}}}}}}}});
+       {"metadata", {{"signature_def", {{"signature_def", signatures}}}}}});
 }
 
 std::string models_answer(const std::vector<std::pair<std::string, std::vector<VersionStatus>>>& models) {

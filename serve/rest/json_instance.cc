@@ -10,9 +10,6 @@
 #include <limits>
 #include <vector>
 
-#include "io/png_reader.h"
-#include "kernels/images/images.h"
-#include "serve/digit_image.h"
 #include "serve/instances.h"
 #include "serve/rest/abseil_text.h"
 #include "serve/text_table.h"
@@ -23,10 +20,6 @@ namespace {
 namespace dom = simdjson::dom;
 
 constexpr std::string_view kBinaryKey = "b64";
-
-absl::Status mismatch(std::string_view detail) {
-  return absl::InvalidArgumentError(fmt::format("Input mismatch: {}", detail));
-}
 
 // simdjson keeps 24 bits of a list's length; lists are counted by hand where that matters.
 size_t count(const dom::array& list) {
@@ -79,18 +72,18 @@ class NestedList {
 
   absl::Status wrong_length(const dom::array& list, size_t level) const {
     const size_t rest = level == 0 ? 0 : at_;
-    return mismatch(
+    return input_mismatch(
         fmt::format("got a list of {} where {} belong, at or after number {}", count(list), shape_[level], rest));
   }
   absl::Status not_a_number(const dom::element& element) const {
-    return mismatch(fmt::format("got {} as number {}", kind_of(element), at_));
+    return input_mismatch(fmt::format("got {} as number {}", kind_of(element), at_));
   }
   absl::Status not_a_list(const dom::element& element, size_t level) const {
-    return mismatch(
+    return input_mismatch(
         fmt::format("got {} where a list of {} belongs, at number {}", kind_of(element), shape_[level + 1], at_));
   }
   absl::Status too_large(double number) const {
-    return mismatch(fmt::format("number {} is {}, which is no float32", at_, number));
+    return input_mismatch(fmt::format("number {} is {}, which is no float32", at_, number));
   }
 
   const std::span<const size_t> shape_;
@@ -149,18 +142,6 @@ std::string kind_of(const dom::element& value) {
 
 std::string shape_text(const dom::element& value) { return fmt::format("[{}]", fmt::join(shape_of(value), ",")); }
 
-std::string accepted_shapes(const ImageShape& input) {
-  const auto& [h, w, c] = input;
-  return c == 1 ? fmt::format("[{}], [{},{}] or [{},{},1]", h * w, h, w, h, w)
-                : fmt::format("[{}] or [{},{},{}]", input.size(), h, w, c);
-}
-
-absl::Status shape_mismatch(const ImageShape& input, std::string_view got) {
-  return mismatch(fmt::format("got {}, expected shape {}", got, accepted_shapes(input)));
-}
-
-InstanceParser::InstanceParser(const RequestRules& rules) : rules_(rules), png_pixels_left_(rules.most_png_pixels) {}
-
 absl::Status InstanceParser::read(const dom::element& instance, std::span<float> out) {
   dom::object map;
   if (instance.get(map) != simdjson::SUCCESS || is_binary(instance)) return read_value(instance, out);
@@ -187,37 +168,12 @@ absl::Status InstanceParser::read_list(const dom::element& list, std::span<float
 absl::Status InstanceParser::read_binary(const dom::element& text, std::span<float> out) {
   std::string_view encoded;
   if (text.get(encoded) != simdjson::SUCCESS) {
-    return mismatch(fmt::format("the value of {} is {}, expected a string of base64", kBinaryKey, kind_of(text)));
+    return input_mismatch(fmt::format("the value of {} is {}, expected a string of base64", kBinaryKey, kind_of(text)));
   }
   if (!absl::Base64Unescape(to_abseil(encoded), &bytes_)) {
-    return mismatch(fmt::format("the value of {} is no base64 text", kBinaryKey));
+    return input_mismatch(fmt::format("the value of {} is no base64 text", kBinaryKey));
   }
-  if (bytes_.size() == out.size() && !has_png_signature(bytes_)) return read_pixels(bytes_, out);
-  return read_png(bytes_, out);
-}
-
-absl::Status InstanceParser::read_pixels(std::string_view bytes, std::span<float> out) const {
-  return scale_images(KernelContext{}, static_cast<int64_t>(out.size()), reinterpret_cast<const uint8_t*>(bytes.data()),
-                      out.data());
-}
-
-absl::Status InstanceParser::read_png(std::string_view bytes, std::span<float> out) {
-  constexpr const char* kName = "picture";
-  const auto info = check_png(bytes, kName);
-  if (!info.ok()) {
-    return mismatch(fmt::format("expected a PNG or {} bytes, one a number, got {} bytes: {}", out.size(), bytes.size(),
-                                status_text(info.status())));
-  }
-  png_pixels_left_ -= int64_t{info->height} * info->width;
-  if (png_pixels_left_ < 0) {
-    return mismatch(fmt::format("the PNGs of one request may have {} pixels in all; this one of {}x{} is beyond that",
-                                rules_.most_png_pixels, info->height, info->width));
-  }
-  const auto image = decode_png(bytes, kName);
-  if (!image.ok()) return mismatch(status_text(image.status()));
-  const auto prepared = prepare_image(*image, rules_.input, kName);
-  if (!prepared.ok()) return mismatch(status_text(prepared.status()));
-  return scale_images(KernelContext{}, static_cast<int64_t>(out.size()), prepared->pixels.data(), out.data());
+  return images_.read(bytes_, out);
 }
 
 }  // namespace lockstep

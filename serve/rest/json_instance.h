@@ -2,13 +2,12 @@
 // One value of a request to numbers. Errors tell of the value alone: their caller knows where it was.
 #pragma once
 
-#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "core/base/status.h"
-#include "serve/rest/predict_request.h"
+#include "serve/requests/image_reader.h"
 
 namespace simdjson::dom {
 class element;
@@ -19,12 +18,10 @@ namespace lockstep {
 // For the values of one request. Not thread-safe.
 class InstanceParser {
  public:
-  explicit InstanceParser(const RequestRules& rules);
+  explicit InstanceParser(const RequestRules& rules) : rules_(rules), images_(rules) {}
 
   // A value, or {"inputs": value}, into the H * W * C numbers of `out`, which is undefined after an error.
   absl::Status read(const simdjson::dom::element& instance, std::span<float> out);
-  absl::Status read_pixels(std::string_view bytes, std::span<float> out) const;  // as many as `out` has room for
-  absl::Status read_png(std::string_view bytes, std::span<float> out);
 
  private:
   absl::Status read_value(const simdjson::dom::element& value, std::span<float> out);
@@ -32,7 +29,7 @@ class InstanceParser {
   absl::Status read_binary(const simdjson::dom::element& text, std::span<float> out);
 
   const RequestRules& rules_;
-  int64_t png_pixels_left_;
+  ImageReader images_;
   std::string bytes_;  // of the last base64 text: one allocation for many instances
 };
 
@@ -42,10 +39,5 @@ bool is_binary(const simdjson::dom::element& value);
 std::string kind_of(const simdjson::dom::element& value);
 // "[27,28]": the sizes of nested lists along their first elements, at most five levels of them.
 std::string shape_text(const simdjson::dom::element& value);
-
-// "[784], [28,28] or [28,28,1]".
-std::string accepted_shapes(const ImageShape& input);
-// `Input mismatch: got shape [783], expected [784], …`.
-absl::Status shape_mismatch(const ImageShape& input, std::string_view got);
 
 }  // namespace lockstep

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "serve/instances.h"
+#include "serve/requests/image_reader.h"
 #include "serve/rest/abseil_text.h"
 #include "serve/rest/json_instance.h"
 #include "serve/rest/plain_request.h"
@@ -267,7 +268,7 @@ absl::StatusOr<ParsedPredict> parse_pixel_bytes(std::string_view body, const Req
                                                   out.examples, size, rules.most_examples));
   }
   out.inputs.resize(body.size());
-  LOCKSTEP_RETURN_IF_ERROR(InstanceParser(rules).read_pixels(body, out.inputs));
+  LOCKSTEP_RETURN_IF_ERROR(ImageReader(rules).read_pixels(body, out.inputs));
   return out;
 }
 
@@ -275,7 +276,7 @@ absl::StatusOr<ParsedPredict> parse_png_request(std::string_view body, const Req
   ParsedPredict out;
   out.examples = 1;
   out.inputs.resize(static_cast<size_t>(rules.input.size()));
-  LOCKSTEP_RETURN_IF_ERROR(InstanceParser(rules).read_png(body, out.inputs));
+  LOCKSTEP_RETURN_IF_ERROR(ImageReader(rules).read_png(body, out.inputs));
   return out;
 }
 

@@ -4,33 +4,13 @@
 // of the right form.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/base/status.h"
-#include "io/batch_source.h"
+#include "serve/requests/parsed_predict.h"
 
 namespace lockstep {
-
-// In whose words an error is told.
-enum class RestApi { kTensorFlowServing, kCloudMl };
-
-struct RequestRules {
-  ImageShape input;
-  RestApi api = RestApi::kTensorFlowServing;
-  int64_t most_examples = 10'000;  // in one request
-  // A picture of few bytes can have many pixels: most in all the PNGs of one request.
-  int64_t most_png_pixels = int64_t{1} << 24;
-};
-
-struct ParsedPredict {
-  std::vector<float> inputs;  // (examples, H, W, C), finite
-  int64_t examples = 0;       // at least 1
-  bool row = true;            // "instances"; else "inputs", whose answer is by output and not by example
-  std::string signature_name;
-};
 
 // {"instances": [value, …]} or {"inputs": [value, …]}, with an optional "signature_name". A value is a list of H * W *
 // C numbers in row-major order, the same nested as H x W x C (H x W when C is 1), or {"b64": text} of a PNG, which is

@@ -15,7 +15,4 @@ namespace lockstep {
 void answer_prediction(ModelStore& store, Metrics& metrics, const RestOptions& options, const ApiPath& path,
                        HttpRequest request, HttpRespond respond);
 
-// NotFound with the names of the models that there are.
-absl::Status with_models(const absl::Status& status, const ModelStore& store);
-
 }  // namespace lockstep

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "serve/requests/model_signature.h"
 #include "serve/rest/abseil_text.h"
 #include "serve/rest/answers.h"
 #include "serve/rest/api_path.h"

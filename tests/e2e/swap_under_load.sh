@@ -39,7 +39,7 @@ serves() { curl -sS --max-time 30 "$url" | grep -A 1 "\"version\": \"$1\"" | gre
 
 offer
 set -m
-timeout $((seconds + quiet_seconds + 120)) "$LOCKSTEP" serve --rest_api_port 0 --model_name m --model_base_path base >"$work/log" 2>&1 &
+timeout $((seconds + quiet_seconds + 120)) "$LOCKSTEP" serve --port 0 --rest_api_port 0 --model_name m --model_base_path base >"$work/log" 2>&1 &
 job=$!
 set +m
 children+=("$job")

@@ -32,12 +32,22 @@ def is_ready(url):
         return False
 
 
+def log_path():
+    return os.path.join(common.WORK_DIR, "serve.log")
+
+
+def grpc_address():
+    """Host and port of the server that serving() has started last."""
+    with open(log_path()) as said:
+        return re.search(r"gRPC at ([^ ]*): ", said.read())[1]
+
+
 @contextlib.contextmanager
 def serving(base_path, *flags):
     """The address of a server on a port of its own, ready. What it says is in $LOCKSTEP_INTEROP_DIR/serve.log."""
-    log = os.path.join(common.WORK_DIR, "serve.log")
-    command = [os.path.join(common.BIN_DIR, "lockstep"), "serve", "--rest_api_port", "0", "--model_name", "mnist",
-               "--model_base_path", base_path, *flags]
+    log = log_path()
+    command = [os.path.join(common.BIN_DIR, "lockstep"), "serve", "--port", "0", "--rest_api_port", "0", "--model_name",
+               "mnist", "--model_base_path", base_path, *flags]
     with open(log, "wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
 

@@ -34,12 +34,11 @@ pid_t spawn(std::vector<std::string> arguments, const std::string& log) {
   return pid;
 }
 
-// The port that the log tells of, 0 when it does not yet.
-int port_in(const std::string& log) {
-  constexpr std::string_view kBefore = "REST API at http://127.0.0.1:";
-  const size_t at = log.find(kBefore);
-  if (at == std::string::npos || log.find('/', at + kBefore.size()) == std::string::npos) return 0;
-  return std::stoi(log.substr(at + kBefore.size()));
+// The port that the log tells of behind `before`, 0 when it does not yet.
+int port_in(const std::string& log, const std::string& before, char after) {
+  const size_t at = log.find(before);
+  if (at == std::string::npos || log.find(after, at + before.size()) == std::string::npos) return 0;
+  return std::stoi(log.substr(at + before.size()));
 }
 
 }  // namespace
@@ -47,12 +46,17 @@ int port_in(const std::string& log) {
 RunningServer::RunningServer(const std::string& model_base_path, const std::string& log,
                              const std::vector<std::string>& flags)
     : log_(log) {
-  std::vector<std::string> arguments = {LOCKSTEP_PROGRAM, "serve", "--rest_api_port",   "0",
-                                        "--model_name",   "m",     "--model_base_path", model_base_path};
+  std::vector<std::string> arguments = {
+      LOCKSTEP_PROGRAM,    "serve",        "--port", "0", "--rest_api_port", "0", "--model_name", "m",
+      "--model_base_path", model_base_path};
+#ifdef __SANITIZE_THREAD__
+  // It does not see what goes on inside the distribution's gRPC and takes much of it for races.
+  arguments.emplace_back("--no_grpc");
+#endif
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   pid_ = spawn(arguments, log_);
   for (int i = 0; i < 6000; ++i) {
-    if (port_ == 0) port_ = port_in(this->log());
+    if (port_ == 0) port_ = port_in(this->log(), "REST API at http://127.0.0.1:", '/');
     if (port_ > 0) {
       HttpClient client(port_);
       client.send("GET /readyz" + kGet);
@@ -70,6 +74,8 @@ RunningServer::~RunningServer() {
 }
 
 std::string RunningServer::log() const { return file_exists(log_) ? slurp(log_) : ""; }
+
+int RunningServer::grpc_port() const { return port_in(log(), "gRPC at 127.0.0.1:", ':'); }
 
 bool RunningServer::is_running() const { return waitpid(pid_, nullptr, WNOHANG) == 0; }
 

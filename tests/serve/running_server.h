@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `lockstep serve` as a process of its own, on a free port of this machine.
+// `lockstep serve` as a process of its own, on free ports of this machine.
 #pragma once
 
 #include <sys/types.h>
@@ -19,7 +19,8 @@ class RunningServer {
   RunningServer(const RunningServer&) = delete;
   RunningServer& operator=(const RunningServer&) = delete;
 
-  int port() const { return port_; }
+  int port() const { return port_; }  // of REST
+  int grpc_port() const;
   std::string log() const;
   bool is_running() const;
   int64_t resident_bytes() const;
