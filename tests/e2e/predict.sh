@@ -35,7 +35,7 @@ done
 
 # The tutorial's command, to a server: the same table again.
 set -m
-timeout "$deadline_s" "$LOCKSTEP" serve --rest_api_port 0 --model_name MNIST --model_base_path run >server_log 2>&1 &
+timeout "$deadline_s" "$LOCKSTEP" serve --port 0 --rest_api_port 0 --model_name MNIST --model_base_path run >server_log 2>&1 &
 job=$!
 set +m
 children+=("$job")
