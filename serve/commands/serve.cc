@@ -9,12 +9,12 @@
 #include <string>
 #include <thread>
 
-#include "core/base/file.h"
 #include "core/base/host_info.h"
 #include "core/base/log.h"
 #include "serve/commands/command_line.h"
 #include "serve/commands/commands.h"
 #include "serve/commands/serve_grpc.h"
+#include "serve/commands/token_file.h"
 #include "serve/console/console.h"
 #include "serve/http/http_server.h"
 #include "serve/models/directory_source.h"
@@ -40,18 +40,6 @@ struct ServeOptions {
   HttpServerOptions http;
   GrpcFlags grpc;
 };
-
-// The first line of a file, which is not shown anywhere.
-absl::StatusOr<std::string> read_token(const std::string& path) {
-  constexpr size_t kShortest = 8;
-  LOCKSTEP_ASSIGN_OR_RETURN(std::string token, read_file(path, 1 << 16));
-  token.erase(std::min(token.find_first_of("\r\n"), token.size()));
-  if (token.size() < kShortest) {
-    return absl::InvalidArgumentError(fmt::format(
-        "{}: an access token of {} characters: expected at least {} on the first line", path, token.size(), kShortest));
-  }
-  return token;
-}
 
 // Signals that end the program, as something to wait for. They must be blocked before any thread is started.
 class StopSignals {
