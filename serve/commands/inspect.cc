@@ -3,10 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <cstdio>
 #include <memory>
 
+#include "serve/commands/command_line.h"
 #include "serve/commands/commands.h"
 
 namespace lockstep {
@@ -19,8 +18,7 @@ struct InspectOptions {
 
 absl::Status run(const InspectOptions& options) {
   LOCKSTEP_ASSIGN_OR_RETURN(const InspectReport report, inspect(options.path));
-  fmt::print("{}", options.json ? to_json(report) : to_text(report));
-  if (std::fflush(stdout) != 0) return absl::ErrnoToStatus(errno, "standard output: cannot write");
+  LOCKSTEP_RETURN_IF_ERROR(print_result(options.json ? to_json(report) : to_text(report)));
   const std::vector<std::string> damage = all_damage(report);
   if (damage.empty()) return absl::OkStatus();
   return absl::DataLossError(damage.size() == 1 ? damage[0]
