@@ -19,6 +19,8 @@
 #include "serve/http/http_server.h"
 #include "serve/models/directory_source.h"
 #include "serve/models/model_store.h"
+#include "serve/registry/registry_home.h"
+#include "serve/registry/registry_source.h"
 #include "serve/rest/metrics.h"
 #include "serve/rest/pages.h"
 #include "serve/rest/router.h"
@@ -135,6 +137,11 @@ void drain(const ServeOptions& options, ModelStore& store, HttpServer& http, Grp
   LOG_INFO("Stopped; every request has been answered");
 }
 
+// An unset variable of a script must not mean the registry.
+CLI::Validator not_empty() {
+  return CLI::Validator([](const std::string& text) { return text.empty() ? "expected a path, got nothing" : ""; }, "");
+}
+
 bool is_loopback(const std::string& address) { return address.starts_with("127.") || address == "::1"; }
 
 void secure(ServeOptions& options) {
@@ -145,6 +152,17 @@ void secure(ServeOptions& options) {
   if (is_loopback(options.http.address) && options.http.bearer_token.empty()) {
     options.http.allowed_hosts.emplace_back("localhost");
   }
+}
+
+// A directory's model, or the registry's.
+absl::StatusOr<std::unique_ptr<VersionSource>> make_source(const ServeOptions& options) {
+  const milliseconds poll_wait(1000 * options.poll_wait_seconds);
+  if (!options.model_base_path.empty()) {
+    return make_directory_source({options.model_name, options.model_base_path, poll_wait});
+  }
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::string home, registry_home());
+  LOG_INFO("Serving the registry of models in {}; --model_base_path would serve a directory", home);
+  return make_registry_source({home, poll_wait});
 }
 
 absl::Status run(ServeOptions options) {
@@ -160,8 +178,7 @@ absl::Status run(ServeOptions options) {
   RestOptions rest;
   rest.pages = console_page;
   ModelStore store(options.store);
-  const auto source = make_directory_source(
-      {options.model_name, options.model_base_path, milliseconds(1000 * options.poll_wait_seconds)});
+  LOCKSTEP_ASSIGN_OR_RETURN(const auto source, make_source(options));
   LOCKSTEP_RETURN_IF_ERROR(source->start(store));
   LOCKSTEP_ASSIGN_OR_RETURN(const auto http, HttpServer::start(options.http, make_rest_handler(store, metrics, rest)));
   metrics.add_source([&server = *http] { return connection_metrics(server.counts()); });
@@ -239,21 +256,25 @@ void add_serve_command(CLI::App& app, Command& chosen) {
       "serve",
       "Answer predictions over REST and gRPC as TensorFlow Serving does, with a page on which to draw a digit");
   serve->option_defaults()->always_capture_default();
-  serve
-      ->add_option(
-          "--model_base_path,--model-base-path", options->model_base_path,
-          "The model: a directory of numbered versions (the newest is served, and the next when it appears), a "
-          "training run, or one exported model")
-      ->type_name("PATH")
-      ->required();
-  serve->add_option("--model_name,--model-name", options->model_name, "Its name in requests")->type_name("NAME");
+  CLI::Option* base_path =
+      serve
+          ->add_option(
+              "--model_base_path,--model-base-path", options->model_base_path,
+              "The model: a directory of numbered versions (the newest is served, and the next when it appears), a "
+              "training run, or one exported model. Without it all models of the registry are served, which `lockstep "
+              "models` and `lockstep versions` fill, in $LOCKSTEP_HOME (default ~/.lockstep)")
+          ->type_name("PATH")
+          ->check(not_empty());
+  serve->add_option("--model_name,--model-name", options->model_name, "Its name in requests")
+      ->type_name("NAME")
+      ->needs(base_path);
   serve->add_option("--rest_api_port,--rest-api-port", options->http.port, "Port of the REST API; 0: any free one")
       ->type_name("PORT")
       ->check(CLI::Range(0, 65535));
   add_grpc_flags(*serve, options->grpc);
   serve
       ->add_option("--file_system_poll_wait_seconds", options->poll_wait_seconds,
-                   "How often --model_base_path is looked at for a new version")
+                   "How often --model_base_path, or the registry, is looked at for a new version")
       ->type_name("seconds")
       ->check(CLI::Range(1, 86400));
   serve->add_option("--threads", options->threads, "CPU threads of a pass; 0: all cores")

@@ -29,6 +29,16 @@ absl::Status not_ready(const ModelSelector& selector, const StoredVersion& versi
                                             version.wanted.version, version_state_name(version.state)));
 }
 
+absl::Status not_found(const ModelSelector& selector, const std::string& why) {
+  return absl::NotFoundError(fmt::format("Servable not found for request: {}{}", describe(selector), why));
+}
+
+// ": what its source tells of it", of a model without versions.
+std::string why_empty(const StoredModel& model) {
+  const bool has_any = std::ranges::any_of(model.versions, [](const auto& each) { return each.second.is_wanted; });
+  return has_any || !model.is_wanted || model.without_versions.empty() ? "" : ": " + model.without_versions;
+}
+
 }  // namespace
 
 class ModelStore::Impl {
@@ -44,12 +54,9 @@ class ModelStore::Impl {
     // Wanted, but not there: why.
     const std::lock_guard lock(state_.mutex);
     const auto stored = state_.models.find(selector.model);
-    if (stored != state_.models.end()) {
-      for (const auto& [number, version] : stored->second.versions) {
-        if (version.is_wanted && matches(selector, version)) return not_ready(selector, version);
-      }
-    }
-    return absl::NotFoundError(fmt::format("Servable not found for request: {}", describe(selector)));
+    if (stored == state_.models.end()) return not_found(selector, "");
+    const StoredVersion* const version = awaited(stored->second, selector);
+    return version != nullptr ? not_ready(selector, *version) : not_found(selector, why_empty(stored->second));
   }
 
   absl::StatusOr<std::vector<VersionStatus>> status(const ModelSelector& selector) const {
@@ -66,7 +73,8 @@ class ModelStore::Impl {
       }
     }
     if (result.empty()) {
-      return absl::NotFoundError(fmt::format("Could not find any versions of model {}", selector.model));
+      return absl::NotFoundError(fmt::format("Could not find any versions of model {}{}", selector.model,
+                                             model == state_.models.end() ? "" : why_empty(model->second)));
     }
     return result;
   }

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,12 +39,17 @@ struct VersionStatus {
 struct WantedVersion {
   int64_t version = 0;
   std::string label, path;
+  // Called on the loader's thread before each try to load it; an error keeps it from being loaded.
+  std::function<absl::Status()> verify = nullptr;
 };
 
 struct WantedModel {
   std::string name;
   std::vector<WantedVersion> versions;
-  std::optional<int64_t> default_version;  // none: the highest that is available
+  // Answers requests that name no version. Until it is available the one that did so before goes on, if there is one.
+  // None: the highest that is available.
+  std::optional<int64_t> default_version;
+  std::string without_versions{};  // what to tell those who ask for it while it has none
 };
 
 struct StoreOptions {
@@ -61,7 +67,8 @@ class ModelStore {
   ~ModelStore();  // as drain(), with no time
 
   // Fast; takes no lock that a load holds. NotFound: "Servable not found for request: Latest(NAME)" or
-  // "Specific(NAME, 7)", and, for a version that is wanted but not available, Unavailable with the reason.
+  // "Specific(NAME, 7)", with what the source tells of a model without versions; for a version that is wanted but not
+  // available, Unavailable with the reason.
   absl::StatusOr<std::shared_ptr<Servable>> find(const ModelSelector& selector) const;
   // Newest first: what is wanted, in state END with the reason when it did not load, and what still drains. NotFound
   // "Could not find any versions of model NAME".

@@ -26,8 +26,12 @@ std::string_view version_state_name(VersionState state) {
 std::shared_ptr<Servable> default_of(const StoredModel& model) {
   const auto is_served = [](const StoredVersion& version) { return version.state == VersionState::kAvailable; };
   if (model.wanted_default) {
-    const auto found = model.versions.find(*model.wanted_default);
-    if (found != model.versions.end() && is_served(found->second)) return found->second.servable;
+    // Never a version that nobody has chosen.
+    for (const auto& number : {model.wanted_default, model.default_before}) {
+      const auto found = number ? model.versions.find(*number) : model.versions.end();
+      if (found != model.versions.end() && is_served(found->second)) return found->second.servable;
+    }
+    return nullptr;
   }
   for (auto at = model.versions.rbegin(); at != model.versions.rend(); ++at) {
     if (is_served(at->second)) return at->second.servable;
@@ -56,7 +60,12 @@ bool may_unload(const StoredModel& model) {
 void want(StoredModels& models, const WantedModel& wanted) {
   StoredModel& model = models[wanted.name];
   model.is_wanted = true;
-  model.wanted_default = wanted.default_version;
+  model.without_versions = wanted.without_versions;
+  if (model.wanted_default != wanted.default_version) {
+    const auto standing = default_of(model);
+    if (standing != nullptr) model.default_before = standing->id().version;
+    model.wanted_default = wanted.default_version;
+  }
   for (const WantedVersion& each : wanted.versions) {
     StoredVersion& version = model.versions[each.version];
     if (version.wanted.path != each.path) {
@@ -75,6 +84,15 @@ void want(StoredModels& models, const WantedModel& wanted) {
 bool matches(const ModelSelector& selector, const StoredVersion& version) {
   if (selector.version) return version.wanted.version == *selector.version;
   return selector.label.empty() || version.wanted.label == selector.label;
+}
+
+const StoredVersion* awaited(const StoredModel& model, const ModelSelector& selector) {
+  const bool is_any = !selector.version && selector.label.empty();
+  for (const auto& [number, version] : model.versions) {
+    const bool is_meant = is_any && model.wanted_default ? number == *model.wanted_default : matches(selector, version);
+    if (version.is_wanted && is_meant) return &version;
+  }
+  return nullptr;
 }
 
 std::string describe(const ModelSelector& selector) {

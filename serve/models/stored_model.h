@@ -32,6 +32,8 @@ struct StoredVersion {
 struct StoredModel {
   std::map<int64_t, StoredVersion> versions;
   std::optional<int64_t> wanted_default;
+  std::optional<int64_t> default_before;  // the version that was the default until then
+  std::string without_versions;
   bool is_wanted = true;
 };
 
@@ -50,6 +52,8 @@ bool may_unload(const StoredModel& model);
 void want(StoredModels& models, const WantedModel& wanted);
 
 bool matches(const ModelSelector& selector, const StoredVersion& version);
+// The wanted version that would answer `selector` if it were available; null for none.
+const StoredVersion* awaited(const StoredModel& model, const ModelSelector& selector);
 std::string describe(const ModelSelector& selector);                               // "Specific(mnist, 7)"
 std::string version_name(const std::string& model, const WantedVersion& version);  // "version 7 (v7) of model mnist"
 

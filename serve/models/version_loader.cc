@@ -100,6 +100,10 @@ StoredVersion* VersionLoader::find_version(const std::string& name, const Wanted
 std::optional<VersionLoader::ToLoad> VersionLoader::next_to_load() {
   const Clock::time_point now = Clock::now();
   for (auto& [name, model] : state_.models) {
+    const auto standard = model.versions.find(model.wanted_default.value_or(-1));
+    if (standard != model.versions.end() && should_load(standard->second, state_.options.max_load_retries, now)) {
+      return ToLoad{name, &standard->second};
+    }
     for (auto at = model.versions.rbegin(); at != model.versions.rend(); ++at) {
       if (should_load(at->second, state_.options.max_load_retries, now)) return ToLoad{name, &at->second};
     }
@@ -117,7 +121,10 @@ void VersionLoader::load_next(Lock& lock) {
   lock.unlock();
   const std::string stamp = directory_stamp(wanted.path);
   const Clock::time_point start = Clock::now();
-  auto servable = Servable::load({model, wanted.version, wanted.label}, wanted.path, state_.options.servable);
+  const absl::Status sound = wanted.verify ? wanted.verify() : absl::OkStatus();
+  auto servable = sound.ok()
+                      ? Servable::load({model, wanted.version, wanted.label}, wanted.path, state_.options.servable)
+                      : absl::StatusOr<std::shared_ptr<Servable>>(sound);
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start).count();
   lock.lock();
   loaded(model, wanted, stamp, took, servable);

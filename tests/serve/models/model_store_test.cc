@@ -80,6 +80,63 @@ TEST_F(ModelStoreTest, FindsByNumberLabelAndDefault) {
   EXPECT_EQ(all[1].label, "v2");
 }
 
+TEST_F(ModelStoreTest, NeverAnswersByAVersionThatNobodyChose) {
+  ModelStore store({});
+  const WantedVersion broken{.version = 1, .label = "v1", .path = "/none"};
+  store.set_wanted("test", {{"m", {broken, wanted(2)}, 1}});
+  ASSERT_TRUE(soon([&] { return serving(store, {"m", 2, ""}) == 2; }));
+  ASSERT_TRUE(soon([&] { return store.status({"m", 1, ""})->at(0).state == VersionState::kEnd; }));
+  const absl::Status why = store.find({"m", std::nullopt, ""}).status();
+  EXPECT_TRUE(absl::IsUnavailable(why)) << why;
+  EXPECT_THAT(std::string(why.message()), HasSubstr("version 1 did not load"));
+  EXPECT_FALSE(store.ready());
+}
+
+TEST_F(ModelStoreTest, TheDefaultGoesOnUntilTheNextOneIsThere) {
+  ModelStore store({});
+  store.set_wanted("test", {{"m", {wanted(1), wanted(3)}, 1}});
+  ASSERT_TRUE(soon([&] { return serving(store) == 1 && serving(store, {"m", 3, ""}) == 3; }));
+  const WantedVersion broken{.version = 2, .label = "v2", .path = "/none"};
+  store.set_wanted("test", {{"m", {wanted(1), broken, wanted(3)}, 2}});
+  ASSERT_TRUE(soon([&] { return store.status({"m", 2, ""})->at(0).state == VersionState::kEnd; }));
+  EXPECT_EQ(serving(store), 1);
+  // As a new default that is created while the old one is deleted.
+  store.set_wanted("test", {{"m", {wanted(3), wanted(4)}, 4}});
+  ASSERT_TRUE(soon([&] {
+    const int64_t now = serving(store);
+    EXPECT_TRUE(now == 1 || now == 4) << now;
+    return now == 4;
+  }));
+}
+
+TEST_F(ModelStoreTest, LoadsNothingThatIsNotVerified) {
+  std::atomic<bool> is_sound = false;
+  WantedVersion checked = wanted(1);
+  checked.verify = [&] { return is_sound ? absl::OkStatus() : absl::DataLossError("not as it was"); };
+  StoreOptions options;
+  options.load_retry_interval = milliseconds(20);
+  ModelStore store(options);
+  store.set_wanted("test", {{"m", {checked}, std::nullopt}});
+  ASSERT_TRUE(soon([&] { return !statuses(store).empty() && !statuses(store)[0].status.ok(); }));
+  EXPECT_EQ(statuses(store)[0].status, absl::DataLossError("not as it was"));
+  EXPECT_EQ(serving(store), 0);
+  is_sound = true;
+  EXPECT_TRUE(soon([&] { return serving(store) == 1; }));
+}
+
+TEST_F(ModelStoreTest, TellsWhatItsSourceSaysOfAModelWithoutVersions) {
+  ModelStore store({});
+  store.set_wanted("test", {{"m", {}, std::nullopt, "make one"}});
+  EXPECT_EQ(store.find({"m", std::nullopt, ""}).status(),
+            absl::NotFoundError("Servable not found for request: Latest(m): make one"));
+  EXPECT_EQ(store.status({"m", std::nullopt, ""}).status(),
+            absl::NotFoundError("Could not find any versions of model m: make one"));
+  EXPECT_FALSE(store.ready());
+  store.set_wanted("test", {{"m", {wanted(1)}, std::nullopt, "make one"}});
+  ASSERT_TRUE(soon([&] { return serving(store) == 1; }));
+  EXPECT_EQ(store.find({"m", 7, ""}).status(), absl::NotFoundError("Servable not found for request: Specific(m, 7)"));
+}
+
 TEST_F(ModelStoreTest, SaysWhatIsNotThere) {
   ModelStore store({});
   EXPECT_EQ(store.find({"m", std::nullopt, ""}).status(),

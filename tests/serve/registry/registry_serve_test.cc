@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// `lockstep serve` without --model_base_path, while another process changes the registry.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include <csignal>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <thread>
+
+#include "tests/serve/registry/registry_fixture.h"
+#include "tests/support/fault_file.h"
+#include "tests/support/run_program.h"
+
+namespace lockstep {
+namespace {
+
+using nlohmann::json;
+using testing::AllOf;
+using testing::HasSubstr;
+
+constexpr char kBody[] = "-d '{\"instances\": [[0, 0.5, 1, 0, 0.25, 0, 1, 1, 0, 0, 0.125, 1]]}'";
+
+bool soon(const std::function<bool()>& condition) {
+  for (int i = 0; i < 3000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+class RegistryServeTest : public RegistryFixture {
+ protected:
+  // Two models that give different probabilities.
+  RegistryServeTest() : first_(write_export(directory_.file("a"), 1)), second_(write_export(directory_.file("b"), 2)) {}
+
+  void start() {
+    const Outcome started = run_shell(fmt::format(
+        "env LOCKSTEP_HOME={} {} serve --rest_api_port 0 --port 0 > {} 2>&1 & echo $!", home_, LOCKSTEP_PROGRAM, log_));
+    pid_ = std::stoi(started.output);
+    ASSERT_TRUE(soon([&] {
+      std::smatch found;
+      const std::string text = file_exists(log_) ? slurp(log_) : "";
+      if (!std::regex_search(text, found, std::regex("REST API at (http://[^/]*)/"))) return false;
+      url_ = found[1];
+      return true;
+    })) << slurp(log_);
+  }
+  void TearDown() override {
+    if (pid_ > 0) kill(pid_, SIGKILL);
+  }
+  Outcome lockstep(const std::string& arguments) const {
+    return run_shell(fmt::format("env LOCKSTEP_HOME={} {} {} 2>&1", home_, LOCKSTEP_PROGRAM, arguments));
+  }
+  std::string curl(const std::string& path, const std::string& flags = "") const {
+    return run_shell(fmt::format("curl -sS --max-time 30 {} '{}{}' 2>&1", flags, url_, path)).output;
+  }
+  std::string code(const std::string& path, const std::string& flags = "") const {
+    return curl(path, "-o /dev/null -w '%{http_code}' " + flags);
+  }
+  // What the model says of one image; empty when it does not answer.
+  json probabilities(const std::string& path) const {
+    const json answer = json::parse(curl(path + ":predict", kBody), nullptr, false);
+    return answer.contains("predictions") ? answer["predictions"][0]["probabilities"] : json();
+  }
+
+  const std::string first_, second_, log_ = directory_.file("log");
+  std::string url_;
+  pid_t pid_ = 0;
+};
+
+TEST_F(RegistryServeTest, ServesWhatIsCreatedAndNotWhatIsDeleted) {
+  start();
+  EXPECT_THAT(slurp(log_), AllOf(HasSubstr("has no models"), HasSubstr("lockstep models create NAME"),
+                                 HasSubstr("lockstep versions create v1 --model NAME --origin DIR")));
+  EXPECT_EQ(code("/healthz"), "200");
+  EXPECT_EQ(code("/readyz"), "503");
+  ASSERT_EQ(lockstep("models create mnist").exit_code, 0);
+  ASSERT_TRUE(soon([&] {
+    return curl("/v1/models/mnist:predict", kBody).find("versions create v1 --model mnist") != std::string::npos;
+  })) << slurp(log_);
+  EXPECT_EQ(code("/v1/models/mnist:predict", kBody), "404");
+  EXPECT_THAT(curl("/v1/models/mnist"), HasSubstr("it has no version in the registry yet"));
+
+  ASSERT_EQ(lockstep("versions create v1 --model mnist --origin " + first_).exit_code, 0);
+  ASSERT_TRUE(soon([&] { return code("/readyz") == "200"; })) << slurp(log_);
+  const json first = probabilities("/v1/models/mnist");
+  ASSERT_EQ(first.size(), 3) << slurp(log_);
+  EXPECT_EQ(probabilities("/v1/models/mnist/labels/v1"), first);
+  EXPECT_EQ(probabilities("/v1/models/mnist/versions/1"), first);
+  const json cloud = probabilities("/v1/projects/p/models/mnist");
+  EXPECT_EQ(probabilities("/v1/projects/p/models/mnist/versions/v1"), cloud);
+
+  ASSERT_EQ(lockstep("versions create v2 --model mnist --origin " + second_).exit_code, 0);
+  ASSERT_TRUE(soon([&] { return code("/v1/models/mnist/labels/v2") == "200"; }));
+  ASSERT_TRUE(soon([&] { return !probabilities("/v1/models/mnist/labels/v2").empty(); }));
+  const json second = probabilities("/v1/models/mnist/labels/v2");
+  ASSERT_NE(second, first);
+  EXPECT_EQ(probabilities("/v1/models/mnist"), first);
+  ASSERT_EQ(lockstep("versions set-default v2 --model mnist").exit_code, 0);
+  ASSERT_TRUE(soon([&] { return probabilities("/v1/models/mnist") == second; }));
+  EXPECT_NE(probabilities("/v1/projects/p/models/mnist"), cloud);
+  EXPECT_EQ(probabilities("/v1/projects/p/models/mnist/versions/v1"), cloud);
+
+  ASSERT_EQ(lockstep("versions delete v1 --model mnist --quiet").exit_code, 0);
+  ASSERT_TRUE(soon([&] { return code("/v1/models/mnist/labels/v1:predict", kBody) == "404"; }));
+  EXPECT_EQ(code("/v1/projects/p/models/mnist/versions/v1:predict", kBody), "404");
+  EXPECT_EQ(code("/v1/models/mnist/versions/1:predict", kBody), "404");
+  EXPECT_EQ(probabilities("/v1/models/mnist"), second);
+  ASSERT_EQ(lockstep("versions delete v2 --model mnist --quiet").exit_code, 0);
+  ASSERT_EQ(lockstep("models delete mnist --quiet").exit_code, 0);
+  ASSERT_TRUE(soon([&] { return code("/v1/models/mnist") == "404"; }));
+  EXPECT_EQ(kill(pid_, 0), 0) << slurp(log_);
+}
+
+TEST_F(RegistryServeTest, SaysWhyADamagedVersionDoesNotAnswer) {
+  ASSERT_EQ(lockstep("models create mnist").exit_code, 0);
+  ASSERT_EQ(lockstep("versions create v1 --model mnist --origin " + first_).exit_code, 0);
+  const std::string path = home_ + "/models/mnist/1/saved_model.pb";
+  spill(path, slurp(path) + "x");
+  start();
+  ASSERT_TRUE(soon([&] { return curl("/v1/models/mnist").find("damaged in the registry") != std::string::npos; }))
+      << slurp(log_);
+  EXPECT_THAT(curl("/readyz"), AllOf(HasSubstr("mnist version 1: END"), HasSubstr(path)));
+  EXPECT_EQ(code("/v1/models/mnist:predict", kBody), "503");
+}
+
+TEST_F(RegistryServeTest, ModelNameIsOfABasePath) {
+  const Outcome name = lockstep("serve --model_name mnist");
+  EXPECT_EQ(name.exit_code, 2);
+  EXPECT_THAT(name.output, HasSubstr("--model_base_path"));
+  EXPECT_EQ(lockstep("serve --model_base_path ''").exit_code, 2);
+}
+
+}  // namespace
+}  // namespace lockstep
