@@ -11,4 +11,4 @@ if ! environment_is_ready "$interop_environment" "${interop_packages[@]}"; then
   make_environment "$interop_environment" "${interop_packages[@]}"
 fi
 "$interop_environment/bin/pip" list --disable-pip-version-check |
-  grep -E '^(tensorflow_cpu|tensorboard|onnx|onnxruntime|playwright|numpy|keras) '
+  grep -E '^(tensorflow_cpu|tensorflow[-_]serving[-_]api|tensorboard|onnx|onnxruntime|playwright|numpy|keras) '
