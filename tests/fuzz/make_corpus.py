@@ -17,6 +17,8 @@ import onnx
 import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import (classification_pb2, get_model_metadata_pb2, get_model_status_pb2,
+                                     predict_pb2)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -116,6 +118,44 @@ def rest():
             ("ready", "GET /readyz", "", ""), ("metrics", "GET /monitoring/prometheus/metrics", "", ""),
             ("nothing", "PUT /v1/models/n", "text/html; charset=utf-8", "")):
         save("rest", "http_" + name, f"4{line}\n{kind}\n{body}")
+
+
+def grpc_requests():
+    """First character: which message, as text; from 4 on, as bytes."""
+    spec = {"name": "m", "signature_name": "prediction"}
+    numbers = np.array([[0, 0.5, 1, 1e-3] * 3] * 2, np.float32)
+    image = tf.io.encode_png(np.pad(np.full((4, 4, 1), 200, np.uint8), ((2, 2), (2, 2), (0, 0)))).numpy()
+
+    def predict(tensor):
+        return predict_pb2.PredictRequest(model_spec={"name": "m"}, inputs={"inputs": tensor}, output_filter=["classes"])
+
+    listed = tf.make_tensor_proto(numbers)
+    listed.tensor_content = b""
+    listed.float_val.extend(numbers.flatten())
+    repeated = tf.make_tensor_proto(0.5, shape=[3, 4, 3])
+    for name, tensor in (("content", tf.make_tensor_proto(numbers)), ("list", listed), ("repeated", repeated),
+                         ("bytes", tf.make_tensor_proto(np.arange(24, dtype=np.uint8).reshape(2, 4, 3, 1))),
+                         ("pictures", tf.make_tensor_proto([image, bytes(range(12))])),
+                         ("double", tf.make_tensor_proto(numbers.astype(np.float64)))):
+        save("grpc", name, "0" + text_of(predict(tensor)))
+    save("grpc", "predict_bytes", b"4" + predict(listed).SerializeToString(deterministic=True))
+    save("grpc", "label", "0" + text_of(predict_pb2.PredictRequest(model_spec={"name": "m", "version_label": "v1"})))
+
+    classify = classification_pb2.ClassificationRequest(model_spec=spec)
+    for value in ({"float_list": {"value": numbers[0]}}, {"bytes_list": {"value": [image]}}, {}):
+        example = tf.train.Example(features={"feature": {"inputs": value}} if value else {})
+        classify.input.example_list_with_context.examples.append(example)
+    classify.input.example_list_with_context.context.CopyFrom(classify.input.example_list_with_context.examples[0])
+    save("grpc", "context", "1" + text_of(classify))
+    classify.input.example_list.examples.extend(list(classify.input.example_list_with_context.examples)[:2])
+    save("grpc", "examples", "1" + text_of(classify))
+    save("grpc", "classify_bytes", b"5" + classify.SerializeToString(deterministic=True))
+    metadata = get_model_metadata_pb2.GetModelMetadataRequest(model_spec={"name": "m"}, metadata_field=["signature_def"])
+    save("grpc", "metadata", "2" + text_of(metadata))
+    save("grpc", "metadata_bytes", b"6" + metadata.SerializeToString(deterministic=True))
+    status = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": "m", "version": {"value": 1}})
+    save("grpc", "status", "3" + text_of(status))
+    save("grpc", "status_bytes", b"7" + status.SerializeToString(deterministic=True))
 
 
 def http():
@@ -351,7 +391,11 @@ def dictionaries():
         training_mode ratio BOOL INT32 int32_data to"""
     fields = """node name op op_type input output attr attribute key value tensor tensor_shape dim size: -1 i: 0 f: 0.0
         b: true s: list func library function signature node_def ret initializer"""
-    for target, words in (("saved_model", tensorflow), ("onnx", onnx_words)):
+    requests = """model_spec version version_label signature_name inputs output_filter dtype DT_FLOAT DT_UINT8 DT_STRING
+        float_val int_val string_val tensor_content example_list example_list_with_context examples context features
+        feature float_list bytes_list int64_list metadata_field signature_def serving_default prediction classes
+        probabilities unknown_rank"""
+    for target, words in (("saved_model", tensorflow), ("onnx", onnx_words), ("grpc", requests)):
         with open(os.path.join(HERE, "corpus", target + ".dict"), "w") as file:
             file.write("# SPDX-License-Identifier: Apache-2.0\n# Words of the format, for libFuzzer.\n")
             for word in (words + " " + fields).split():
@@ -359,5 +403,6 @@ def dictionaries():
 
 
 if __name__ == "__main__":
-    for make in (idx, records, png, instances, http, rest, tensor_bundle, yaml, saved_model, onnx_models, dictionaries):
+    for make in (idx, records, png, instances, grpc_requests, http, rest, tensor_bundle, yaml, saved_model, onnx_models,
+                 dictionaries):
         make()
