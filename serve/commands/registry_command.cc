@@ -30,19 +30,6 @@ bool is_label_text(std::string_view text) {
   return text.size() <= kLongestLabel && text.find_first_not_of(kInLabel) == std::string_view::npos;
 }
 
-// Google's rule.
-std::string check_label(const std::string& text) {
-  const size_t equals = text.find('=');
-  const std::string_view key = std::string_view(text).substr(0, equals);
-  const bool is_good = equals != std::string::npos && !key.empty() && key.front() >= 'a' && key.front() <= 'z' &&
-                       is_label_text(key) && is_label_text(std::string_view(text).substr(equals + 1));
-  return is_good ? ""
-                 : fmt::format(
-                       "expected key=value of lower-case letters, digits, - and _, the key beginning with a "
-                       "letter, each at most {} characters; got `{}`",
-                       kLongestLabel, printable(text));
-}
-
 absl::Status print_text(const std::string& text) {
   fmt::print("{}", text);
   if (std::fflush(stdout) != 0) return absl::ErrnoToStatus(errno, "standard output: cannot write");
@@ -67,7 +54,7 @@ void add_describing_flags(CLI::App& command, RegistryFlags& flags) {
   command.add_option("--labels", flags.labels, "Labels for `describe`")
       ->type_name("KEY=VALUE,...")
       ->delimiter(',')
-      ->check(CLI::Validator(check_label, ""));
+      ->check(CLI::Validator(label_error, ""));
 }
 
 void add_format_flag(CLI::App& command, RegistryFlags& flags, bool is_list) {
@@ -92,17 +79,21 @@ void add_unused_flag(CLI::App& command, const std::string& names, const std::str
   }
 }
 
-void add_refused_flag(CLI::App& command, const std::string& names, const std::string& reason) {
-  const std::string name = names.substr(0, names.find(','));
-  command
-      .add_option_function<std::string>(
-          names, [name, reason](const std::string&) { throw CLI::ValidationError(name, reason); }, reason)
-      ->group("");
-}
-
 CLI::Validator registry_name(const std::string& kind) {
   return CLI::Validator(
       [kind](const std::string& name) { return std::string(check_registry_name(kind, name).message()); }, "");
+}
+
+std::string label_error(const std::string& text) {
+  const size_t equals = text.find('=');
+  const std::string_view key = std::string_view(text).substr(0, equals);
+  const bool is_good = equals != std::string::npos && !key.empty() && key.front() >= 'a' && key.front() <= 'z' &&
+                       is_label_text(key) && is_label_text(std::string_view(text).substr(equals + 1));
+  return is_good ? ""
+                 : fmt::format(
+                       "expected key=value of lower-case letters, digits, - and _, the key beginning with a "
+                       "letter, each at most {} characters; got `{}`",
+                       kLongestLabel, printable(text));
 }
 
 ResourceLabels labels_of(const RegistryFlags& flags) {

@@ -29,12 +29,11 @@ void add_format_flag(CLI::App& command, RegistryFlags& flags, bool is_list);
 
 // A flag of gcloud that has no use here: `note` says so when it is given. With a value unless `is_switch`.
 void add_unused_flag(CLI::App& command, const std::string& names, const std::string& note, bool is_switch = false);
-// One that cannot work here, and what to do instead.
-void add_refused_flag(CLI::App& command, const std::string& names, const std::string& reason);
-
 // The rule for names of models or versions.
 CLI::Validator registry_name(const std::string& kind);
 
+// What is wrong with "key=value" by Google's rule for labels; "" for nothing.
+std::string label_error(const std::string& text);
 ResourceLabels labels_of(const RegistryFlags& flags);
 
 absl::StatusOr<std::unique_ptr<Registry>> open_registry();

@@ -5,7 +5,9 @@
 
 #include "serve/commands/commands.h"
 #include "serve/commands/registry_command.h"
+#include "serve/commands/version_config.h"
 #include "serve/registry/resource_text.h"
+#include "serve/text_table.h"
 
 namespace lockstep {
 namespace {
@@ -14,22 +16,36 @@ using nlohmann::json;
 
 struct VersionsOptions : RegistryFlags {
   RegisteredVersion version;
+  std::string config;
 };
 
-CLI::Validator local_path() {
-  return CLI::Validator(
-      [](const std::string& path) {
-        if (path.find("://") == std::string::npos) return std::string();
-        return fmt::format("expected a path on this machine, got {}: copy it here first", path);
-      },
-      "");
+// What is wrong with a path of `versions create`; "" for nothing.
+std::string origin_error(const std::string& path) {
+  if (path.empty()) return "expected a path, got nothing";
+  if (path.find("://") == std::string::npos) return "";
+  return fmt::format("expected a path on this machine, got {}: copy it here first", path);
 }
 
-absl::Status create(const VersionsOptions& options) {
-  LOCKSTEP_ASSIGN_OR_RETURN(const auto registry, open_registry());
+absl::StatusOr<RegisteredVersion> version_of(const VersionsOptions& options) {
   RegisteredVersion version = options.version;
   version.description = options.description;
   version.labels = labels_of(options);
+  if (options.config.empty()) return version;
+  std::vector<std::string> unused;
+  LOCKSTEP_RETURN_IF_ERROR(read_version_config(options.config, version, unused));
+  if (const std::string error = origin_error(version.origin); !error.empty()) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: deploymentUri: {}; --origin names the model, too", options.config, error));
+  }
+  for (const std::string& field : unused) {
+    print_note(fmt::format("{} of {} is not used: versions run on the machine of the server", field, options.config));
+  }
+  return version;
+}
+
+absl::Status create(const VersionsOptions& options) {
+  LOCKSTEP_ASSIGN_OR_RETURN(const RegisteredVersion version, version_of(options));
+  LOCKSTEP_ASSIGN_OR_RETURN(const auto registry, open_registry());
   if (!version.runtime_version.empty() || !version.python_version.empty()) {
     print_note("--runtime-version and --python-version are only recorded: Lockstep itself runs every version");
   }
@@ -47,7 +63,7 @@ absl::Status list(const VersionsOptions& options) {
   std::vector<std::vector<std::string>> rows;
   json resources = json::array();
   for (const RegisteredVersion& version : model.versions) {
-    rows.push_back({version.name, version.origin, "READY"});
+    rows.push_back({version.name, printable(version.origin), "READY"});
     resources.push_back(version_resource(options.project, version));
   }
   return print_list(options, {"NAME", "DEPLOYMENT_URI", "STATE"}, rows, resources);
@@ -97,13 +113,17 @@ void add_create(CLI::App& versions, Command& chosen) {
   CLI::App* command = add_command(
       versions, "create", "Copy an exported model into the registry as a version; a model's first one is its default",
       *options);
-  command
-      ->add_option("--origin", options->version.origin,
-                   "What to copy: an exported model, a directory of them (the newest), --output_dir of a training run, "
-                   "a checkpoint, or an ONNX file")
-      ->type_name("PATH")
-      ->required()
-      ->check(local_path());
+  CLI::Option* origin = command->add_option(
+      "--origin", options->version.origin,
+      "What to copy: an exported model, a directory of them (the newest), --output_dir of a training run, "
+      "a checkpoint, or an ONNX file");
+  origin->type_name("PATH")->check(CLI::Validator(origin_error, ""));
+  CLI::Option* config = command
+                            ->add_option("--config", options->config,
+                                         "File with what is not given by flags, in YAML or JSON: deploymentUri (as "
+                                         "--origin), description, labels, runtimeVersion, pythonVersion, framework")
+                            ->type_name("FILE")
+                            ->check(CLI::ExistingFile);
   add_describing_flags(*command, *options);
   command
       ->add_option("--runtime-version,--runtime_version", options->version.runtime_version,
@@ -118,8 +138,10 @@ void add_create(CLI::App& versions, Command& chosen) {
                   "is not used: files are copied straight into the registry");
   add_unused_flag(*command, "--async", "is not used: the version is ready when this command ends", true);
   add_unused_flag(*command, "--machine-type,--machine_type", "is not used: versions run on the machine of the server");
-  add_refused_flag(*command, "--config", "is a file of fields: give them as flags (--origin for deploymentUri)");
-  command->callback([options, &chosen] { chosen = [options] { return create(*options); }; });
+  command->callback([options, origin, config, &chosen] {
+    if (origin->count() == 0 && config->count() == 0) throw CLI::RequiredError("--origin");
+    chosen = [options] { return create(*options); };
+  });
 }
 
 }  // namespace

@@ -33,19 +33,36 @@ for model in "$export_directory" run/export/Servo run/model.onnx; do
   cmp table exported_table || fail "$model predicts other numbers than its run"
 done
 
-# The tutorial's command, to a server: the same table again.
-set -m
-timeout "$deadline_s" "$LOCKSTEP" serve --port 0 --rest_api_port 0 --model_name MNIST --model_base_path run >server_log 2>&1 &
-job=$!
-set +m
-children+=("$job")
-wait_until grep -q 'REST API at http://[0-9.:]*/' server_log
-LOCKSTEP_HOST=$(sed -nE 's|.*REST API at (http://[0-9.:]*)/.*|\1|p' server_log)
-export LOCKSTEP_HOST
+# serve FLAGS... : starts a server, which LOCKSTEP_HOST then names, and waits until it predicts with MNIST.
+serve() {
+  set -m
+  timeout "$deadline_s" "$LOCKSTEP" serve --port 0 --rest_api_port 0 "$@" >server_log 2>&1 &
+  job=$!
+  set +m
+  children+=("$job")
+  wait_until grep -q 'REST API at http://[0-9.:]*/' server_log
+  LOCKSTEP_HOST=$(sed -nE 's|.*REST API at (http://[0-9.:]*)/.*|\1|p' server_log)
+  export LOCKSTEP_HOST
+  wait_until is_ready
+}
 is_ready() { "$LOCKSTEP" predict --model MNIST --json-instances request.json >served_table; }
-wait_until is_ready
+
+# The tutorial's command, to a server: the same table again.
+serve --model_name MNIST --model_base_path run
 cmp table served_table || fail "the server predicts other numbers than its model here"
 expect_equal 7 "$(lockstep predict --model MNIST --image "$SOURCE_DIR/docs/images/seven.png" | classes)" "README's picture, by the server"
+
+# And to a server of the registry, which has the run and the ONNX file as versions.
+export LOCKSTEP_HOME=$work/registry
+lockstep models create MNIST
+lockstep versions create v1 --model MNIST --origin run
+lockstep versions create v2 --model MNIST --origin run/model.onnx
+expect_equal "v1 v2" "$(lockstep versions list --model MNIST | classes)" "versions"
+serve
+cmp table served_table || fail "the registry serves other numbers than the run"
+asks_v2() { "$LOCKSTEP" predict --model MNIST --version v2 --json-instances request.json >served_table; }
+wait_until asks_v2
+cmp table served_table || fail "version v2 predicts other numbers than the run"
 
 lockstep inspect run >inspected
 for what in 'model.ckpt-1000.index .* verified' "${export_directory#run/} .*SavedModel .* verified" 'model.onnx .*ONNX'; do

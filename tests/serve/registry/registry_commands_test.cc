@@ -145,7 +145,7 @@ TEST_F(RegistryCommands, TellWrongUsageFromFailure) {
        {"models", "models create", "models create a-b", "models create ../x", "models create a --labels X=1",
         "models list --format=csv", "versions list", "versions create v1 --model mnist",
         "versions create 1 --model mnist --origin x", "versions create v1 --model mnist --origin gs://b/m",
-        "versions create v1 --model mnist --origin x --config f.yaml", "versions delete v1 --model a/b -q"}) {
+        "versions create v1 --model mnist --origin x --config /none.yaml", "versions delete v1 --model a/b -q"}) {
     const Said said = lockstep(arguments);
     EXPECT_EQ(said.exit_code, 2) << arguments << "\n" << said.err;
     EXPECT_THAT(said.err, HasSubstr("lockstep: ")) << arguments;
@@ -172,6 +172,39 @@ TEST_F(RegistryCommands, SayWhichFlagsHaveNoUse) {
             "lockstep: note: --staging-bucket is not used: files are copied straight into the registry\n"
             "lockstep: note: --async is not used: the version is ready when this command ends\n"
             "Creating version (this might take a few minutes)......done.\n");
+}
+
+TEST_F(RegistryCommands, TakeFieldsFromAFile) {
+  ASSERT_EQ(lockstep("models create mnist").exit_code, 0);
+  const std::string config = directory_.file("version.yaml");
+  const auto create = [&](const std::string& name, const std::string& fields, const std::string& flags = "") {
+    spill(config, fields);
+    return lockstep(fmt::format("versions create {} --model mnist --config {} {}", name, config, flags));
+  };
+  const Said made = create("v1",
+                           fmt::format("deploymentUri: {}\ndescription: of the file\nruntimeVersion: '1.2'\n"
+                                       "labels: {{a: x, b: w}}\nmanualScaling: {{nodes: 2}}\n",
+                                       exported_),
+                           "--description 'of the flag' --labels a=z");
+  EXPECT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_THAT(made.err, HasSubstr("lockstep: note: manualScaling of " + config + " is not used"));
+  EXPECT_EQ(without_times(lockstep("versions describe v1 --model mnist").out),
+            fmt::format("createTime: TIME\ndeploymentUri: {}\ndescription: of the flag\nframework: TENSORFLOW\n"
+                        "isDefault: true\nlabels:\n  a: z\n  b: w\nname: projects/local/models/mnist/versions/v1\n"
+                        "runtimeVersion: '1.2'\nstate: READY\n",
+                        exported_));
+  EXPECT_EQ(create("v2", "{\"description\": \"JSON\"}", "--origin " + exported_).exit_code, 0);
+  for (const auto& [fields, error] : {std::pair("description: x\n", "deploymentUri: expected a path"),
+                                      {"deploymentUri: gs://b/m\n", "copy it here first"},
+                                      {"deploymentUrl: /x\n", ":1: unknown key `deploymentUrl`"},
+                                      {"a: [", "not valid YAML"},
+                                      {"framework: XGBOOST\n", "`framework` must be TENSORFLOW"},
+                                      {"labels: {A: x}\n", "labels: expected key=value"},
+                                      {"description: [x]\n", "`description` must be a text"}}) {
+    const Said said = create("v3", fields);
+    EXPECT_EQ(said.exit_code, 1) << fields;
+    EXPECT_THAT(said.err, AllOf(HasSubstr(config), HasSubstr(error)));
+  }
 }
 
 TEST_F(RegistryCommands, WorkAtOnceInSeveralProcesses) {
