@@ -72,7 +72,7 @@ class UnaryCall : public GrpcReactor, public std::enable_shared_from_this<UnaryC
   }
 
   void OnDone() override {
-    calls_.buffered_bytes_ -= buffered_;
+    release_buffer();
     --calls_.open_;
     self_.reset();  // and with it, often, this
   }
@@ -93,7 +93,10 @@ class UnaryCall : public GrpcReactor, public std::enable_shared_from_this<UnaryC
     return true;
   }
 
+  void release_buffer() { calls_.buffered_bytes_ -= std::exchange(buffered_, 0); }
+
   void answer(absl::StatusOr<std::string> answer) {
+    release_buffer();  // before the client can know that it is answered
     if (!answer.ok()) return Finish(to_grpc(answer.status()));
     message_ = to_message(*answer);
     StartWriteAndFinish(&message_, grpc::WriteOptions(), grpc::Status::OK);

@@ -2,6 +2,7 @@
 #include "serve/grpc/grpc_server.h"
 
 #include <fmt/format.h>
+#include <grpc/grpc.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
@@ -42,6 +43,12 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> make_credentials(const 
   LOCKSTEP_ASSIGN_OR_RETURN(std::string certificate, read_file(options.tls_certificate, kMostPemBytes));
   tls.pem_key_cert_pairs.push_back({std::move(key), std::move(certificate)});
   return grpc::SslServerCredentials(tls);
+}
+
+// Until the process ends: the library's own end waits, for ten seconds now and then, for a thread of its that polls.
+void keep_library() {
+  static std::once_flag once;
+  std::call_once(once, grpc_init);
 }
 
 void set_bounds(const GrpcServerOptions& options, grpc::ServerBuilder& builder) {
@@ -130,6 +137,7 @@ class LibraryServer : public GrpcServer {
   ~LibraryServer() override { stop(milliseconds(0)); }
 
   absl::Status listen() {
+    keep_library();
     take_over_library_log();
     LOCKSTEP_ASSIGN_OR_RETURN(const auto credentials, make_credentials(options_));
     LOCKSTEP_ASSIGN_OR_RETURN(listener_, GrpcListener::open({.address = options_.address,
