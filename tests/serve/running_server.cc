@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "core/base/check.h"
+#include "tests/serve/grpc_flag.h"
 #include "tests/serve/http/http_client.h"
 #include "tests/support/fault_file.h"
 
@@ -46,13 +47,8 @@ int port_in(const std::string& log, const std::string& before, char after) {
 RunningServer::RunningServer(const std::string& model_base_path, const std::string& log,
                              const std::vector<std::string>& flags)
     : log_(log) {
-  std::vector<std::string> arguments = {
-      LOCKSTEP_PROGRAM,    "serve",        "--port", "0", "--rest_api_port", "0", "--model_name", "m",
-      "--model_base_path", model_base_path};
-#ifdef __SANITIZE_THREAD__
-  // It does not see what goes on inside the distribution's gRPC and takes much of it for races.
-  arguments.emplace_back("--no_grpc");
-#endif
+  std::vector<std::string> arguments = {LOCKSTEP_PROGRAM, "serve", kGrpcFlag,           "--rest_api_port", "0",
+                                        "--model_name",   "m",     "--model_base_path", model_base_path};
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   pid_ = spawn(arguments, log_);
   for (int i = 0; i < 6000; ++i) {

@@ -9,6 +9,7 @@
 #include <regex>
 #include <thread>
 
+#include "tests/serve/grpc_flag.h"
 #include "tests/serve/model_fixture.h"
 #include "tests/support/fault_file.h"
 #include "tests/support/run_program.h"
@@ -18,13 +19,6 @@ namespace lockstep {
 namespace {
 
 using testing::HasSubstr;
-
-// ThreadSanitizer does not see what goes on inside the distribution's gRPC and takes much of it for races.
-#ifdef __SANITIZE_THREAD__
-constexpr char kGrpc[] = "--no_grpc";
-#else
-constexpr char kGrpc[] = "--port 0";
-#endif
 
 template <typename Condition>
 bool soon(Condition condition) {
@@ -41,7 +35,7 @@ class ServeCommandTest : public testing::Test {
   void start(const std::string& flags) {
     const Outcome started = run_shell(
         fmt::format("{} serve {} --rest_api_port 0 --model_name tiny --model_base_path {} {} > {} 2>&1 & echo $!",
-                    LOCKSTEP_PROGRAM, kGrpc, base_, flags, log_));
+                    LOCKSTEP_PROGRAM, kGrpcFlag, base_, flags, log_));
     pid_ = std::stoi(started.output);
     ASSERT_TRUE(soon([&] {
       std::smatch found;
@@ -104,16 +98,16 @@ TEST_F(ServeCommandTest, AsksForItsToken) {
 }
 
 TEST_F(ServeCommandTest, SaysWhatItCannotServe) {
-  const Outcome missing =
-      run_shell(fmt::format("{} serve {} --rest_api_port 0 --model_base_path {} 2>&1", LOCKSTEP_PROGRAM, kGrpc, base_));
+  const Outcome missing = run_shell(
+      fmt::format("{} serve {} --rest_api_port 0 --model_base_path {} 2>&1", LOCKSTEP_PROGRAM, kGrpcFlag, base_));
   EXPECT_EQ(missing.exit_code, 1);
   EXPECT_THAT(missing.output,
               testing::AllOf(HasSubstr("it does not exist"), HasSubstr(base_ + "/<number>/saved_model.pb")));
   write_run(base_);
   start("");
   const std::string port = url_.substr(url_.rfind(':') + 1);
-  const Outcome taken = run_shell(
-      fmt::format("{} serve {} --rest_api_port {} --model_base_path {} 2>&1", LOCKSTEP_PROGRAM, kGrpc, port, base_));
+  const Outcome taken = run_shell(fmt::format("{} serve {} --rest_api_port {} --model_base_path {} 2>&1",
+                                              LOCKSTEP_PROGRAM, kGrpcFlag, port, base_));
   EXPECT_EQ(taken.exit_code, 1);
   EXPECT_THAT(taken.output, testing::AllOf(HasSubstr("127.0.0.1 port " + port), HasSubstr("choose another port")));
 }

@@ -9,6 +9,7 @@
 #include <regex>
 #include <thread>
 
+#include "tests/serve/grpc_flag.h"
 #include "tests/serve/registry/registry_fixture.h"
 #include "tests/support/fault_file.h"
 #include "tests/support/run_program.h"
@@ -36,8 +37,9 @@ class RegistryServeTest : public RegistryFixture {
   RegistryServeTest() : first_(write_export(directory_.file("a"), 1)), second_(write_export(directory_.file("b"), 2)) {}
 
   void start() {
-    const Outcome started = run_shell(fmt::format(
-        "env LOCKSTEP_HOME={} {} serve --rest_api_port 0 --port 0 > {} 2>&1 & echo $!", home_, LOCKSTEP_PROGRAM, log_));
+    const Outcome started =
+        run_shell(fmt::format("env LOCKSTEP_HOME={} {} serve --rest_api_port 0 {} > {} 2>&1 & echo $!", home_,
+                              LOCKSTEP_PROGRAM, kGrpcFlag, log_));
     pid_ = std::stoi(started.output);
     ASSERT_TRUE(soon([&] {
       std::smatch found;
