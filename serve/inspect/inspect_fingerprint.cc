@@ -14,6 +14,11 @@ void inspect_fingerprint(InspectReport& report) {
   report.kind = "fingerprint of a SavedModel";
   proto::FingerprintDef fingerprint;
   if (!read_message(report.path, "FingerprintDef", fingerprint, report)) return;
+  if (fingerprint.ByteSizeLong() == 0) {
+    report.summary = "empty";
+    report.damage.push_back(fmt::format("{}: empty: expected the hashes that TensorFlow writes", report.path));
+    return;
+  }
   report.summary = fingerprint.uuid().empty() ? "without uuid" : "uuid " + fingerprint.uuid();
   for (const auto& [name, hash] : {std::pair("saved_model_checksum", fingerprint.saved_model_checksum()),
                                    {"graph_def_program_hash", fingerprint.graph_def_program_hash()},
@@ -26,7 +31,7 @@ void inspect_fingerprint(InspectReport& report) {
   const std::string index =
       bundle_index_path(join_path(join_path(directory_name(report.path), "variables"), "variables"));
   if (fingerprint.checkpoint_hash() == 0 || !file_exists(index)) return;
-  report.checksums_over = "the index of the variables";
+  report.checksums_over = "the hash of the index of the variables; the others cannot be, from files";
   const auto bytes = read_file(index);
   if (!bytes.ok()) {
     report.damage.emplace_back(bytes.status().message());

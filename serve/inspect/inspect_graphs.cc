@@ -198,6 +198,7 @@ void add_fingerprint(const std::string& directory, InspectReport& report) {
   inspect_fingerprint(fingerprint);
   report.add_fact("fingerprint", fingerprint.summary);
   report.checksums += fingerprint.checksums;
+  if (fingerprint.checksums > 0) report.checksums_over += "; the hash of the index";
   report.damage.insert(report.damage.end(), fingerprint.damage.begin(), fingerprint.damage.end());
 }
 

@@ -21,6 +21,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 const std::string kMnist = std::string(LOCKSTEP_SOURCE_DIR) + "/data/mnist";
 constexpr char kFashionMnist[] = "/usr/share/datasets/fashion-mnist";
@@ -147,6 +148,25 @@ TEST_F(CreateRecords, DamageLeavesEarlierFilesAndNothingElse) {
     EXPECT_THAT(list_directory(out_.path()).value(),
                 ElementsAre("test.tfrecords", "train.tfrecords", "validation.tfrecords"));
   }
+}
+
+// The pairs are inflated side by side. What is reported is what was damaged, not what was ended because of it.
+TEST_F(CreateRecords, DamageInOnePairEndsTheOther) {
+  constexpr uint32_t kImages = 40'000, kSide = 12;  // 5.8 MB: several pieces of either pair
+  const std::string images = idx_bytes({kImages, kSide, kSide}, std::string(kImages * kSide * kSide, '\0'));
+  const std::string good = compressed(idx_bytes({kImages}, std::string(kImages, '\1')), Compression::kGzip);
+  std::string labels(kImages, '\1');
+  labels[100] = 77;
+  const std::string bad = compressed(idx_bytes({kImages}, labels), Compression::kGzip);
+  for (const size_t i : {0, 2}) write_bytes(source_.file(kNames[i]), compressed(images, Compression::kGzip));
+  for (const size_t i : {1, 3}) write_bytes(source_.file(kNames[i]), good);
+  for (const size_t i : {1, 3}) {
+    write_bytes(source_.file(kNames[i]), bad);
+    EXPECT_THAT(error(), HasSubstr(kNames[i] + ": label 77 of item 100"));
+    EXPECT_THAT(list_directory(out_.path()).value(), IsEmpty());
+    write_bytes(source_.file(kNames[i]), good);
+  }
+  EXPECT_EQ(error(), "");
 }
 
 TEST_F(CreateRecords, LabelOutOfRangeIsAnError) {

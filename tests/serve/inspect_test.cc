@@ -331,6 +331,7 @@ TEST_F(Inspect, FingerprintKnowsTheIndexOfTheVariables) {
   EXPECT_THAT(sound.damage, IsEmpty());
   const auto whole = inspected(model);
   EXPECT_EQ(fact(whole, "fingerprint"), sound.summary);
+  EXPECT_EQ(whole.checksums_over, "CRC-32C of the index and of every tensor; the hash of the index");
   EXPECT_THAT(whole.damage, IsEmpty());
 
   // The index of another model, which is sound itself.
@@ -342,6 +343,8 @@ TEST_F(Inspect, FingerprintKnowsTheIndexOfTheVariables) {
   }
   spill(model + "/fingerprint.pb", "\x08");
   EXPECT_THAT(inspected(model).damage, Contains(HasSubstr("no protobuf FingerprintDef")));
+  spill(model + "/fingerprint.pb", "");
+  EXPECT_THAT(inspected(model).damage, Contains(HasSubstr(model + "/fingerprint.pb: empty")));
 }
 
 // As a copy leaves it that was made of the .pb file alone.
