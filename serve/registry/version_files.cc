@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <system_error>
 
 #include "core/base/file.h"
 #include "core/base/sha256.h"
@@ -46,7 +47,10 @@ absl::StatusOr<VersionFile> hash_file(const std::string& directory, const std::s
 }
 
 absl::Status copy_file(const std::string& from, const std::string& to) {
-  if (!std::filesystem::is_regular_file(from)) {
+  std::error_code error;
+  const bool is_file = std::filesystem::is_regular_file(from, error);
+  if (error) return absl::ErrnoToStatus(error.value(), fmt::format("{}: cannot be part of a model", from));
+  if (!is_file) {
     return absl::InvalidArgumentError(fmt::format("{}: not a regular file: it cannot be part of a model", from));
   }
   LOCKSTEP_ASSIGN_OR_RETURN(const auto file, WritableFile::create_new(to));

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <set>
 #include <thread>
@@ -97,6 +98,20 @@ TEST_F(RegistryTest, LeavesNothingOfWhatIsNoModel) {
   const absl::Status damaged = create("v1", exported_).status();
   EXPECT_EQ(damaged.code(), absl::StatusCode::kDataLoss) << damaged;
   EXPECT_THAT(message(damaged), AllOf(HasSubstr(exported_), testing::Not(HasSubstr("temp-"))));
+  EXPECT_THAT(files_of("mnist"), IsEmpty());
+  EXPECT_THAT(version_names(), IsEmpty());
+}
+
+TEST_F(RegistryTest, LeavesNothingOfAModelWithOddFiles) {
+  const std::string odd = exported_ + "/variables/variables.x";
+  ASSERT_EQ(symlink("variables.x", odd.c_str()), 0);  // to itself
+  EXPECT_THAT(message(create("v1", exported_).status()), AllOf(HasSubstr(odd), HasSubstr("Too many levels")));
+  ASSERT_TRUE(remove_file(odd).ok());
+  ASSERT_EQ(symlink("nowhere", odd.c_str()), 0);
+  EXPECT_EQ(create("v1", exported_).status().code(), absl::StatusCode::kNotFound);
+  ASSERT_TRUE(remove_file(odd).ok());
+  ASSERT_EQ(mkfifo(odd.c_str(), 0600), 0);
+  EXPECT_THAT(message(create("v1", exported_).status()), HasSubstr(odd + ": not a regular file"));
   EXPECT_THAT(files_of("mnist"), IsEmpty());
   EXPECT_THAT(version_names(), IsEmpty());
 }
