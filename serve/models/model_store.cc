@@ -65,9 +65,10 @@ class ModelStore::Impl {
     std::vector<VersionStatus> result;
     if (model != state_.models.end()) {
       const std::shared_ptr<Servable> standard = default_of(model->second);
+      const bool is_named = selector.version || !selector.label.empty();
       for (auto at = model->second.versions.rbegin(); at != model->second.versions.rend(); ++at) {
         const StoredVersion& version = at->second;
-        if (!matches(selector, version)) continue;
+        if (!matches(selector, version) || (is_named && version.is_deleted)) continue;
         result.push_back({at->first, version.wanted.label, version.state, own_copy(version.status),
                           standard != nullptr && version.servable == standard, version.wanted.path});
       }

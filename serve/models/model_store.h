@@ -50,6 +50,10 @@ struct WantedModel {
   // None: the highest that is available.
   std::optional<int64_t> default_version;
   std::string without_versions{};  // what to tell those who ask for it while it has none
+  // Whether a version that is not among `versions` any more has been deleted on purpose: nobody gets it by its name
+  // from then on. One that was the default answers requests that name no version for as long as the new default is on
+  // its way, but not when that has failed to load.
+  bool missing_is_deleted = false;
 };
 
 struct StoreOptions {
@@ -79,8 +83,8 @@ class ModelStore {
   bool ready() const;
 
   // What `source` wants from now on, instead of what it wanted before. Returns at once; a version that no longer is
-  // wanted goes after those that are wanted instead of it have been loaded, and stays if none of them loads. A number
-  // that is wanted from another path than before is loaded from there.
+  // wanted goes after those that are wanted instead of it have been loaded, and stays if none of them loads, unless
+  // it has been deleted (see WantedModel). A number that is wanted from another path than before is loaded from there.
   void set_wanted(const std::string& source, std::vector<WantedModel> models);
 
   // Not ready from now on, loads nothing more, and waits for running requests. False when some still ran at the bound.

@@ -23,8 +23,24 @@ std::string_view version_state_name(VersionState state) {
   return "UNKNOWN";
 }
 
+namespace {
+
+bool is_on_its_way(const StoredVersion& version) {
+  return version.state == VersionState::kStart || version.state == VersionState::kLoading;
+}
+
+bool is_default_on_its_way(const StoredModel& model) {
+  const auto found = model.wanted_default ? model.versions.find(*model.wanted_default) : model.versions.end();
+  return found != model.versions.end() && found->second.is_wanted && is_on_its_way(found->second);
+}
+
+}  // namespace
+
 std::shared_ptr<Servable> default_of(const StoredModel& model) {
-  const auto is_served = [](const StoredVersion& version) { return version.state == VersionState::kAvailable; };
+  const bool may_be_deleted = is_default_on_its_way(model);
+  const auto is_served = [&](const StoredVersion& version) {
+    return version.state == VersionState::kAvailable && (may_be_deleted || !version.is_deleted);
+  };
   if (model.wanted_default) {
     // Never a version that nobody has chosen.
     for (const auto& number : {model.wanted_default, model.default_before}) {
@@ -45,14 +61,15 @@ bool should_load(const StoredVersion& version, int max_retries, std::chrono::ste
   return version.tries <= max_retries && version.next_try <= now;
 }
 
-bool may_unload(const StoredModel& model) {
+bool may_unload(const StoredModel& model, const StoredVersion& unwanted) {
   if (!model.is_wanted) return true;
+  if (unwanted.is_deleted) return unwanted.servable != default_of(model);
   bool is_any_wanted = false, is_any_available = false, is_any_pending = false;
   for (const auto& [number, version] : model.versions) {
     if (!version.is_wanted) continue;
     is_any_wanted = true;
     is_any_available |= version.state == VersionState::kAvailable;
-    is_any_pending |= version.state == VersionState::kStart || version.state == VersionState::kLoading;
+    is_any_pending |= is_on_its_way(version);
   }
   return !is_any_wanted || (is_any_available && !is_any_pending);
 }
@@ -78,6 +95,9 @@ void want(StoredModels& models, const WantedModel& wanted) {
     if (version.state == VersionState::kUnloading) version.state = VersionState::kAvailable;
     version.is_wanted = true;
     version.wanted = each;
+  }
+  for (auto& [number, version] : model.versions) {
+    version.is_deleted = !version.is_wanted && (version.is_deleted || wanted.missing_is_deleted);
   }
 }
 
@@ -122,7 +142,7 @@ ServedModels served_of(const StoredModels& models) {
     ServedModel& entry = served[name];
     entry.standard = default_of(model);
     for (const auto& [number, version] : model.versions) {
-      if (version.state != VersionState::kAvailable) continue;
+      if (version.state != VersionState::kAvailable || version.is_deleted) continue;
       entry.by_version[number] = version.servable;
       if (!version.wanted.label.empty()) entry.by_label[version.wanted.label] = version.servable;
     }

@@ -14,7 +14,7 @@ namespace lockstep {
 
 struct StoredVersion {
   WantedVersion wanted;
-  bool is_wanted = true;
+  bool is_wanted = true, is_deleted = false;  // deleted: unwanted, and not to answer for want of another
   VersionState state = VersionState::kStart;
   absl::Status status;  // of the last try to load it
   // While it is available or drains. Of another path than wanted.path until what is there has been loaded.
@@ -45,8 +45,9 @@ std::shared_ptr<Servable> default_of(const StoredModel& model);
 // Whether a version is wanted that is not there yet, and may be loaded at `now`.
 bool should_load(const StoredVersion& version, int max_retries, std::chrono::steady_clock::time_point now);
 
-// Whether what is wanted instead of this model's unwanted versions is there, or nothing is wanted.
-bool may_unload(const StoredModel& model);
+// Whether an unwanted version of the model may go: what is wanted instead is there, or nothing is wanted; or it has
+// been deleted, and does not stand in for the default.
+bool may_unload(const StoredModel& model, const StoredVersion& version);
 
 // Changes what is wanted; what has been loaded, or tried, of the same path stays.
 void want(StoredModels& models, const WantedModel& wanted);

@@ -35,10 +35,9 @@ bool is_drained(const StoreState& state, const std::string& name, const StoredVe
 bool unload_versions_of(StoreState& state, const std::string& name, StoredModel& model,
                         std::vector<std::shared_ptr<Servable>>& gone) {
   bool is_changed = false;
-  const bool may_go = may_unload(model);
   for (auto at = model.versions.begin(); at != model.versions.end();) {
     StoredVersion& version = at->second;
-    if (!version.is_wanted && version.state == VersionState::kAvailable && may_go) {
+    if (!version.is_wanted && version.state == VersionState::kAvailable && may_unload(model, version)) {
       version.state = VersionState::kUnloading;
       version.unload_by = Clock::now() + state.options.unload_bound;
       is_changed = true;

@@ -27,6 +27,7 @@ std::string without_versions(const std::string& model) {
 WantedModel wanted_of(const ModelAndVersions& entry) {
   WantedModel wanted{.name = entry.model.name, .versions = {}, .default_version = std::nullopt};
   wanted.without_versions = without_versions(wanted.name);
+  wanted.missing_is_deleted = true;  // nothing else makes a version of the registry go
   for (const RegisteredVersion& version : entry.versions) {
     wanted.versions.push_back({.version = version.number,
                                .label = version.name,

@@ -109,6 +109,49 @@ TEST_F(ModelStoreTest, TheDefaultGoesOnUntilTheNextOneIsThere) {
   }));
 }
 
+TEST_F(ModelStoreTest, ADeletedVersionDoesNotAnswerForABrokenOne) {
+  ModelStore store({});
+  const WantedVersion broken{.version = 3, .label = "v3", .path = "/none"};
+  store.set_wanted("test", {{"m", {wanted(1), wanted(2)}, 1, "", true}});
+  ASSERT_TRUE(soon([&] { return serving(store) == 1 && serving(store, {"m", 2, ""}) == 2; }));
+  store.set_wanted("test", {{"m", {wanted(1), wanted(2), broken}, 3, "", true}});
+  ASSERT_TRUE(soon([&] { return store.status({"m", 3, ""})->at(0).state == VersionState::kEnd; }));
+  EXPECT_EQ(serving(store), 1);
+  store.set_wanted("test", {{"m", {broken}, 3, "", true}});
+  EXPECT_TRUE(absl::IsNotFound(store.find({"m", 1, ""}).status()));
+  EXPECT_TRUE(absl::IsNotFound(store.find({"m", std::nullopt, "v2"}).status()));
+  EXPECT_TRUE(absl::IsNotFound(store.status({"m", 1, ""}).status()));
+  const absl::Status why = store.find({"m", std::nullopt, ""}).status();
+  EXPECT_TRUE(absl::IsUnavailable(why)) << why;
+  EXPECT_THAT(std::string(why.message()), HasSubstr("version 3 did not load"));
+  EXPECT_TRUE(soon([&] { return statuses(store).size() == 1; }));
+}
+
+TEST_F(ModelStoreTest, ADeletedDefaultStandsInWhileTheNewOneIsOnItsWay) {
+  std::promise<void> release;
+  WantedVersion held = wanted(2), broken{.version = 3, .label = "v3", .path = "/none"};
+  held.verify = [released = release.get_future().share()] {
+    released.wait();
+    return absl::OkStatus();
+  };
+  ModelStore store({});
+  store.set_wanted("test", {{"m", {wanted(1)}, 1, "", true}});
+  ASSERT_TRUE(soon([&] { return serving(store) == 1; }));
+  store.set_wanted("test", {{"m", {held}, 2, "", true}});
+  EXPECT_TRUE(absl::IsNotFound(store.find({"m", 1, ""}).status()));
+  EXPECT_TRUE(absl::IsNotFound(store.find({"m", std::nullopt, "v1"}).status()));
+  EXPECT_EQ(serving(store), 1);
+  release.set_value();
+  ASSERT_TRUE(soon([&] {
+    EXPECT_NE(serving(store), 0);
+    return serving(store) == 2;
+  }));
+  EXPECT_TRUE(soon([&] { return statuses(store).size() == 1; }));
+  store.set_wanted("test", {{"m", {broken}, 3, "", true}});
+  EXPECT_TRUE(soon([&] { return serving(store) == 0; }));
+  EXPECT_TRUE(absl::IsUnavailable(store.find({"m", std::nullopt, ""}).status()));
+}
+
 TEST_F(ModelStoreTest, LoadsNothingThatIsNotVerified) {
   std::atomic<bool> is_sound = false;
   WantedVersion checked = wanted(1);

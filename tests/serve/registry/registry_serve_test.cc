@@ -128,6 +128,28 @@ TEST_F(RegistryServeTest, SaysWhyADamagedVersionDoesNotAnswer) {
   EXPECT_EQ(code("/v1/models/mnist:predict", kBody), "503");
 }
 
+TEST_F(RegistryServeTest, DeletedVersionsDoNotAnswerForADamagedOne) {
+  ASSERT_EQ(lockstep("models create m").exit_code, 0);
+  for (const char* name : {"v1", "v2", "v3"}) {
+    ASSERT_EQ(lockstep(fmt::format("versions create {} --model m --origin {}", name, first_)).exit_code, 0);
+  }
+  const std::string path = home_ + "/models/m/3/saved_model.pb";
+  spill(path, slurp(path) + "x");
+  start();
+  ASSERT_TRUE(soon([&] { return !probabilities("/v1/models/m").empty(); }));
+  ASSERT_TRUE(soon([&] { return code("/v1/models/m/labels/v3:predict", kBody) == "503"; }));
+  ASSERT_EQ(lockstep("versions set-default v3 --model m").exit_code, 0);
+  ASSERT_EQ(lockstep("versions delete v1 --model m --quiet").exit_code, 0);
+  ASSERT_EQ(lockstep("versions delete v2 --model m --quiet").exit_code, 0);
+  for (const char* version : {"labels/v1", "versions/1", "labels/v2"}) {
+    const std::string of_version = fmt::format("/v1/models/m/{}", version);
+    EXPECT_TRUE(soon([&] { return code(of_version + ":predict", kBody) == "404"; })) << version;
+    EXPECT_EQ(code(of_version), "404") << version;
+  }
+  ASSERT_TRUE(soon([&] { return code("/v1/models/m:predict", kBody) == "503"; }));
+  EXPECT_THAT(curl("/v1/models/m:predict", kBody), HasSubstr("damaged in the registry"));
+}
+
 TEST_F(RegistryServeTest, ModelNameIsOfABasePath) {
   const Outcome name = lockstep("serve --model_name mnist");
   EXPECT_EQ(name.exit_code, 2);
