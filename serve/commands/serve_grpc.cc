@@ -43,7 +43,8 @@ std::string grpc_metrics(const GrpcServerCounts& counts) {
                                      {"connection_turned_away", counts.turned_away},
                                      {"call", counts.begun},
                                      {"refused", counts.refused},
-                                     {"timed_out", counts.late}}) {
+                                     {"timed_out", counts.late},
+                                     {"made_room", counts.made_room}}) {
     lines += fmt::format("lockstep_serving_grpc_total{{event=\"{}\"}} {}\n", event, count);
   }
   return lines;

@@ -29,8 +29,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr char kHealthPrefix[] = "/grpc.health.v1.Health/";
 constexpr int64_t kMostPemBytes = 1 << 20;
+constexpr milliseconds kTimeToTellWatches{1000};
 
 int to_int(int64_t value) { return static_cast<int>(std::min<int64_t>(value, std::numeric_limits<int>::max())); }
 
@@ -75,28 +75,47 @@ void set_bounds(const GrpcServerOptions& options, grpc::ServerBuilder& builder) 
   set(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 2);
 }
 
+GrpcCallBounds bounds_of_calls(const GrpcServerOptions& options) {
+  return {.max_calls = options.max_calls,
+          .max_message_bytes = options.max_message_bytes,
+          .max_buffered_bytes = options.max_buffered_bytes,
+          .request_timeout = options.request_timeout};
+}
+
+GrpcCallBounds bounds_of_health(const GrpcServerOptions& options) {
+  return {.max_calls = options.max_health_calls,
+          .max_message_bytes = options.max_health_message_bytes,
+          .max_buffered_bytes = options.max_health_calls * options.max_health_message_bytes,
+          .request_timeout = options.request_timeout};
+}
+
 // Judges the head of every call, and has it answered.
 class Dispatcher : public grpc::CallbackGenericService {
  public:
   Dispatcher(const GrpcServerOptions& options, GrpcHandler handler, std::function<bool()> is_ready)
       : token_(options.bearer_token),
-        health_(options.health_services, options.max_watches, std::move(is_ready)),
-        calls_(options, [this, handler = std::move(handler)](GrpcRequest request, const GrpcRespond& respond) {
-          if (request.method == kHealthCheckMethod) return respond(health_.check(request.body));
-          handler(std::move(request), respond);
-        }) {}
+        waiting_(options.max_waiting_calls, options.message_timeout),
+        waiting_for_health_(options.max_health_calls, options.health_message_timeout),
+        health_(options.health_services, {options.max_watches, options.max_health_message_bytes}, waiting_for_health_,
+                std::move(is_ready)),
+        calls_(bounds_of_calls(options), waiting_, std::move(handler)),
+        checks_(
+            bounds_of_health(options), waiting_for_health_,
+            [this](const GrpcRequest& request, const GrpcRespond& respond) { respond(health_.check(request.body)); }) {}
 
   grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
     if (const absl::Status status = check(*context); !status.ok()) {
       ++refused_;
       return refuse_call(status);
     }
-    return context->method() == kHealthWatchMethod ? health_.watch() : calls_.start(*context);
+    if (context->method() == kHealthWatchMethod) return health_.watch();
+    return context->method() == kHealthCheckMethod ? checks_.start(*context) : calls_.start(*context);
   }
 
   // What takes no message of a client.
   void tick() {
-    calls_.end_late();
+    waiting_.end_late();
+    waiting_for_health_.end_late();
     health_.tell();
   }
 
@@ -105,13 +124,21 @@ class Dispatcher : public grpc::CallbackGenericService {
     health_.stop();
   }
 
-  bool is_idle() const { return calls_.open() == 0 && health_.watches() == 0; }
-  const GrpcCalls& calls() const { return calls_; }
-  int64_t refused() const { return refused_; }
+  // But for health.
+  bool is_idle() const { return calls_.running() == 0 && waiting_.size() == 0; }
+  bool has_watches() const { return health_.watches() > 0; }
+
+  void count(GrpcServerCounts& counts) const {
+    counts.calls = calls_.open() + checks_.open();
+    counts.begun = calls_.begun() + checks_.begun();
+    counts.refused = refused_ + calls_.refused() + checks_.refused();
+    counts.late = waiting_.late() + waiting_for_health_.late();
+    counts.made_room = waiting_.made_room() + waiting_for_health_.made_room();
+  }
 
  private:
   absl::Status check(const grpc::GenericCallbackServerContext& context) const {
-    const bool is_health = context.method().rfind(kHealthPrefix, 0) == 0;
+    const bool is_health = context.method() == kHealthCheckMethod || context.method() == kHealthWatchMethod;
     if (is_stopping_ && !is_health) return absl::UnavailableError("the server is shutting down");
     if (token_.empty() || is_health) return absl::OkStatus();
     const auto given = context.client_metadata().find("authorization");
@@ -125,8 +152,9 @@ class Dispatcher : public grpc::CallbackGenericService {
   const std::string token_;
   std::atomic<bool> is_stopping_{false};
   std::atomic<int64_t> refused_{0};
+  WaitingCalls waiting_, waiting_for_health_;
   Health health_;
-  GrpcCalls calls_;
+  GrpcCalls calls_, checks_;
 };
 
 class LibraryServer : public GrpcServer {
@@ -163,8 +191,11 @@ class LibraryServer : public GrpcServer {
   int port() const override { return listener_->port(); }
 
   GrpcServerCounts counts() const override {
-    return {dispatcher_.calls().open(), dispatcher_.calls().begun(), dispatcher_.refused(),
-            dispatcher_.calls().late(), listener_->accepted(),       listener_->turned_away()};
+    GrpcServerCounts counts;
+    dispatcher_.count(counts);
+    counts.accepted = listener_->accepted();
+    counts.turned_away = listener_->turned_away();
+    return counts;
   }
 
   void stop(milliseconds bound) override {
@@ -174,10 +205,12 @@ class LibraryServer : public GrpcServer {
     dispatcher_.stop();
     // The library would also wait for every client to acknowledge the end of its connection, which those that are idle
     // do seconds later, and others never.
-    const auto by = std::chrono::steady_clock::now() + bound;
-    while (!dispatcher_.is_idle() && std::chrono::steady_clock::now() < by) {
-      std::this_thread::sleep_for(milliseconds(2));
-    }
+    const auto wait = [](milliseconds most, const auto& is_over) {
+      const auto by = std::chrono::steady_clock::now() + most;
+      while (!is_over() && std::chrono::steady_clock::now() < by) std::this_thread::sleep_for(milliseconds(2));
+    };
+    wait(bound, [this] { return dispatcher_.is_idle(); });
+    wait(std::min(bound, kTimeToTellWatches), [this] { return !dispatcher_.has_watches(); });
     server_->Shutdown(std::chrono::system_clock::now());
     server_.reset();
   }

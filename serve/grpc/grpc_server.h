@@ -22,12 +22,20 @@ struct GrpcServerOptions {
   int64_t max_buffered_bytes = 256 << 20;  // of messages on their way, all connections together
   int max_connections = 1024;              // beyond, new ones are closed, when those of others are many, too
   int other_descriptors = 1280;            // that connections leave to the rest of the process
-  int max_calls = 4096;                    // at a time; beyond, Unavailable
+  int max_calls = 4096;                    // whose message has come, at a time; beyond, Unavailable
+  // Of which it is the client's turn, to send its message or to take the answer, at a time; beyond, the one that has
+  // waited longest is ended. The rest of the calls has its place without regard to these.
+  int max_waiting_calls = 4096;
   int max_calls_of_connection = 128;
-  int max_watches = 1024;  // of health, which stay open; beyond, ResourceExhausted
+  // Of health, which needs no token and takes none of the places above.
+  int max_health_calls = 64;  // as both of the above
+  int max_watches = 1024;     // that stay open; beyond, ResourceExhausted
+  int64_t max_health_message_bytes = 1024;
   int max_metadata_bytes = 16 << 10;
   std::chrono::milliseconds request_timeout{30000};  // for a call, when the client wants no shorter one
-  std::chrono::milliseconds message_timeout{30000};  // from the head of a call to the end of its message
+  // From the head of a call to the end of its message, and for its client to take the answer.
+  std::chrono::milliseconds message_timeout{30000};
+  std::chrono::milliseconds health_message_timeout{5000};
   std::chrono::milliseconds handshake_timeout{10000};
   std::chrono::milliseconds idle_timeout{300000};     // of a connection without calls
   std::chrono::milliseconds connection_age{3600000};  // then clients are told to connect anew
@@ -39,8 +47,9 @@ struct GrpcServerOptions {
 struct GrpcServerCounts {
   int64_t calls = 0;                      // open now, but for those that watch health
   int64_t begun = 0;                      // ever
-  int64_t refused = 0;                    // by their head: no token, no room
-  int64_t late = 0;                       // whose message did not come in time
+  int64_t refused = 0;                    // no token, no room, message too large
+  int64_t late = 0;                       // whose message did not come, or whose answer was not taken, in time
+  int64_t made_room = 0;                  // ended for others, which did not wait as long
   int64_t accepted = 0, turned_away = 0;  // connections
 };
 

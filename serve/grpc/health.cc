@@ -41,15 +41,20 @@ absl::Status shutting_down() { return absl::UnavailableError("the server is shut
 }  // namespace
 
 // Writes one message at a time. What is decided under the lock is done after it: the library may call back.
-class WatchCall : public GrpcReactor, public std::enable_shared_from_this<WatchCall> {
+class WatchCall : public GrpcReactor, public WaitingCall, public std::enable_shared_from_this<WatchCall> {
  public:
   explicit WatchCall(Health& health) : health_(health) {}
 
-  void start() { StartRead(&request_); }
+  void start() {
+    self_ = shared_from_this();
+    health_.waiting_.add(self_);
+    StartRead(&request_);
+  }
 
   void OnReadDone(bool ok) override {
-    absl::StatusOr<std::string> service =
-        ok ? service_in(to_string(request_)) : absl::InvalidArgumentError("the call ended without a message");
+    if (!health_.waiting_.remove(*this)) return;  // it has been given up
+    absl::StatusOr<std::string> service = absl::InvalidArgumentError("the call ended without a message");
+    if (ok) service = read_service();
     if (!service.ok()) return end(service.status());
     {
       const std::lock_guard lock(mutex_);
@@ -70,10 +75,15 @@ class WatchCall : public GrpcReactor, public std::enable_shared_from_this<WatchC
   void OnCancel() override { end(absl::CancelledError("the client has gone")); }
 
   void OnDone() override {
-    const std::shared_ptr<WatchCall> self = shared_from_this();
-    const std::lock_guard lock(health_.mutex_);
-    health_.watches_.erase(self);
+    health_.waiting_.remove(*this);
+    {
+      const std::lock_guard lock(health_.mutex_);
+      health_.watches_.erase(self_);
+    }
+    self_.reset();  // and with it, often, this
   }
+
+  void give_up(const absl::Status& why) override { end(annotate(why, kHealthWatchMethod)); }
 
   // Writes the state when it is another than was told, or ends the call when that has to be done.
   void tell() {
@@ -110,7 +120,18 @@ class WatchCall : public GrpcReactor, public std::enable_shared_from_this<WatchC
   }
 
  private:
+  absl::StatusOr<std::string> read_service() {
+    const auto size = static_cast<int64_t>(request_.Length());
+    if (size > health_.bounds_.max_message_bytes) {
+      return absl::ResourceExhaustedError(
+          fmt::format("a message of {} bytes, at most {} are taken", size, health_.bounds_.max_message_bytes));
+    }
+    LOCKSTEP_RETURN_IF_ERROR(health_.admit(self_));
+    return service_in(to_string(request_));
+  }
+
   Health& health_;
+  std::shared_ptr<WatchCall> self_;  // until the library is done with it
   grpc::ByteBuffer request_, response_;
   std::mutex mutex_;  // guards what follows
   std::optional<std::string> service_;
@@ -119,8 +140,9 @@ class WatchCall : public GrpcReactor, public std::enable_shared_from_this<WatchC
   bool is_writing_ = false, is_ended_ = false;
 };
 
-Health::Health(std::vector<std::string> services, int max_watches, std::function<bool()> is_ready)
-    : services_(std::move(services)), max_watches_(static_cast<size_t>(max_watches)), is_ready_(std::move(is_ready)) {}
+Health::Health(std::vector<std::string> services, const HealthBounds& bounds, WaitingCalls& waiting,
+               std::function<bool()> is_ready)
+    : services_(std::move(services)), bounds_(bounds), waiting_(waiting), is_ready_(std::move(is_ready)) {}
 
 int Health::status_of(const std::string& service) const {
   if (!service.empty() && std::ranges::find(services_, service) == services_.end()) {
@@ -144,19 +166,20 @@ absl::StatusOr<std::string> Health::check(const std::string& request) const {
 }
 
 GrpcReactor* Health::watch() {
-  std::shared_ptr<WatchCall> call;
-  {
-    const std::lock_guard lock(mutex_);
-    if (is_stopped_) return refuse_call(shutting_down());
-    if (watches_.size() >= max_watches_) {
-      return refuse_call(absl::ResourceExhaustedError(
-          fmt::format("{} clients watch, the most that this server takes: ask with Check", max_watches_)));
-    }
-    call = std::make_shared<WatchCall>(*this);
-    watches_.insert(call);
-  }
+  const auto call = std::make_shared<WatchCall>(*this);
   call->start();
   return call.get();
+}
+
+absl::Status Health::admit(const std::shared_ptr<WatchCall>& call) {
+  const std::lock_guard lock(mutex_);
+  if (is_stopped_) return shutting_down();
+  if (watches_.size() >= static_cast<size_t>(bounds_.max_watches)) {
+    return absl::ResourceExhaustedError(
+        fmt::format("{} clients watch, the most that this server takes: ask with Check", bounds_.max_watches));
+  }
+  watches_.insert(call);
+  return absl::OkStatus();
 }
 
 void Health::tell() {

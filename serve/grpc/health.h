@@ -11,6 +11,7 @@
 
 #include "core/base/status.h"
 #include "serve/grpc/grpc_types.h"
+#include "serve/grpc/waiting_calls.h"
 
 namespace lockstep {
 
@@ -19,11 +20,18 @@ inline constexpr char kHealthWatchMethod[] = "/grpc.health.v1.Health/Watch";
 
 class WatchCall;
 
+struct HealthBounds {
+  int max_watches = 1024;  // that have said what they watch
+  int64_t max_message_bytes = 1024;
+};
+
 // Thread-safe. Outlives its calls.
 class Health {
  public:
-  // Of the services of these names and of "", the server as a whole.
-  Health(std::vector<std::string> services, int max_watches, std::function<bool()> is_ready);
+  // Of the services of these names and of "", the server as a whole. `waiting`, which outlives this, holds the watches
+  // whose message has not come.
+  Health(std::vector<std::string> services, const HealthBounds& bounds, WaitingCalls& waiting,
+         std::function<bool()> is_ready);
 
   // A HealthCheckRequest to a HealthCheckResponse, both serialised. NotFound for a service that there is not.
   absl::StatusOr<std::string> check(const std::string& request) const;
@@ -37,10 +45,12 @@ class Health {
 
  private:
   friend class WatchCall;
+  absl::Status admit(const std::shared_ptr<WatchCall>& call);
   int status_of(const std::string& service) const;  // a HealthCheckResponse::ServingStatus
 
   const std::vector<std::string> services_;
-  const size_t max_watches_;
+  const HealthBounds bounds_;
+  WaitingCalls& waiting_;
   const std::function<bool()> is_ready_;
   mutable std::mutex mutex_;  // guards what follows
   bool is_stopped_ = false;

@@ -4,10 +4,7 @@
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
-#include <grpcpp/support/byte_buffer.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -16,7 +13,7 @@
 #include <mutex>
 #include <thread>
 
-#include "serve/grpc/grpc_bytes.h"
+#include "tests/serve/grpc/raw_client.h"
 #include "tests/serve/http/http_client.h"
 #include "tests/serve/tls_identity.h"
 #include "tests/support/fault_file.h"
@@ -31,67 +28,6 @@ using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using Clock = std::chrono::steady_clock;
-
-constexpr char kMethod[] = "/echo.Service/Echo";
-
-void echo(const GrpcRequest& request, const GrpcRespond& respond) { respond(request.method + ":" + request.body); }
-
-std::unique_ptr<GrpcServer> serve(const GrpcServerOptions& options = {}, GrpcHandler handler = echo) {
-  return GrpcServer::start(options, std::move(handler), [] { return true; }).value();
-}
-
-struct Outcome {
-  grpc::Status status;
-  std::string body;
-};
-
-// A client that knows nothing of messages.
-class RawClient {
- public:
-  explicit RawClient(int port,
-                     const std::shared_ptr<grpc::ChannelCredentials>& credentials = grpc::InsecureChannelCredentials(),
-                     const std::string& name = "") {
-    grpc::ChannelArguments arguments;
-    arguments.SetMaxReceiveMessageSize(-1);
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a connection of its own
-    if (!name.empty()) arguments.SetSslTargetNameOverride(name);
-    channel_ = grpc::CreateCustomChannel(fmt::format("127.0.0.1:{}", port), credentials, arguments);
-    stub_ = std::make_unique<grpc::GenericStub>(channel_);
-  }
-
-  using Prepare = std::function<void(grpc::ClientContext&)>;
-  Outcome call(const std::string& body, const Prepare& prepare = {}, const std::string& method = kMethod) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + seconds(30));
-    if (prepare) prepare(context);
-    const grpc::ByteBuffer request = to_message(body);
-    grpc::ByteBuffer response;
-    std::promise<grpc::Status> done;
-    stub_->UnaryCall(&context, method, {}, &request, &response,
-                     [&](const grpc::Status& status) { done.set_value(status); });
-    const grpc::Status status = done.get_future().get();
-    return {status, status.ok() ? to_string(response) : ""};
-  }
-
-  // A call whose message never comes.
-  grpc::Status call_without_message() {
-    struct Silent : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
-      void OnDone(const grpc::Status& status) override { done.set_value(status); }
-      std::promise<grpc::Status> done;
-    } silent;
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + seconds(30));
-    stub_->PrepareBidiStreamingCall(&context, kMethod, {}, &silent);
-    silent.AddHold();
-    silent.StartCall();
-    silent.RemoveHold();
-    return silent.done.get_future().get();
-  }
-
- private:
-  std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<grpc::GenericStub> stub_;
-};
 
 // A handler whose calls wait until they are let go.
 class Gate {
@@ -124,7 +60,7 @@ TEST(GrpcServer, CarriesMessagesOfAnyBytes) {
   RawClient client(server->port());
   const std::string bytes("\0\xff\n", 3);
   for (const std::string& body : {std::string(), bytes, std::string(1000, 'x')}) {
-    const Outcome outcome = client.call(body);
+    const RawAnswer outcome = client.call(body);
     ASSERT_TRUE(outcome.status.ok()) << outcome.status.error_message();
     EXPECT_EQ(outcome.body, std::string(kMethod) + ":" + body);
   }
@@ -162,7 +98,7 @@ TEST(GrpcServer, MessagesUpToTheBoundAreTaken) {
   const auto server = serve(options);
   RawClient client(server->port());
   const std::string body(8 << 20, 'b');
-  const Outcome outcome = client.call(body);
+  const RawAnswer outcome = client.call(body);
   ASSERT_TRUE(outcome.status.ok()) << outcome.status.error_message();
   EXPECT_EQ(outcome.body.size(), body.size() + sizeof(kMethod));
   const grpc::Status refused = client.call(body + "1").status;
@@ -254,7 +190,7 @@ TEST(GrpcServer, TooManyCallsAreUnavailable) {
   options.max_calls = 2;
   const auto server = serve(options, gate.handler());
   RawClient client(server->port());
-  std::vector<std::future<Outcome>> running;
+  std::vector<std::future<RawAnswer>> running;
   for (int i = 0; i < 2; ++i) running.push_back(std::async(std::launch::async, [&] { return client.call(""); }));
   gate.wait_for(2);
   const grpc::Status status = client.call("").status;
@@ -286,15 +222,6 @@ int open_descriptors() {
   int count = 0;
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++count;
   return count;
-}
-
-template <typename Condition>
-bool soon(Condition condition) {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return false;
 }
 
 TEST(GrpcServer, BytesThatAreNoHttp2AreNoDanger) {
@@ -353,7 +280,7 @@ TEST(GrpcServer, SpeaksTls) {
   const auto server = serve(options);
   grpc::SslCredentialsOptions trusted;
   trusted.pem_root_certs = slurp(options.tls_certificate);
-  const Outcome outcome = RawClient(server->port(), grpc::SslCredentials(trusted), "localhost").call("secret");
+  const RawAnswer outcome = RawClient(server->port(), grpc::SslCredentials(trusted), "localhost").call("secret");
   EXPECT_TRUE(outcome.status.ok()) << outcome.status.error_message();
   EXPECT_EQ(outcome.body, std::string(kMethod) + ":secret");
   EXPECT_EQ(RawClient(server->port()).call("open").status.error_code(), grpc::UNAVAILABLE);
@@ -383,7 +310,7 @@ TEST(GrpcServer, StopWaitsForCallsThatRun) {
   EXPECT_EQ(refused.error_code(), grpc::UNAVAILABLE);
   EXPECT_EQ(stopped.wait_for(milliseconds(0)), std::future_status::timeout);
   gate.let_go();
-  const Outcome outcome = running.get();
+  const RawAnswer outcome = running.get();
   EXPECT_TRUE(outcome.status.ok()) << outcome.status.error_message();
   EXPECT_EQ(outcome.body, "late but there");
   EXPECT_EQ(stopped.wait_for(seconds(30)), std::future_status::ready);
