@@ -89,15 +89,7 @@ class ModelStore::Impl {
 
   bool ready() const {
     const std::lock_guard lock(state_.mutex);
-    bool is_any_there = false;
-    for (const auto& [name, model] : state_.models) {
-      const bool is_there = default_of(model) != nullptr;
-      const bool is_awaited =
-          std::ranges::any_of(model.versions, [](const auto& each) { return each.second.is_wanted; });
-      if (is_awaited && !is_there) return false;
-      is_any_there |= is_there;
-    }
-    return is_any_there && !state_.is_draining;
+    return !state_.is_draining && all_answer(state_.models, state_.has_been_ready);
   }
 
   void set_wanted(const std::string& source, std::vector<WantedModel> models) {

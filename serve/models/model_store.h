@@ -79,7 +79,8 @@ class ModelStore {
   absl::StatusOr<std::vector<VersionStatus>> status(const ModelSelector& selector) const;
   std::vector<std::string> models() const;  // names, sorted
   // Every model of which a version is wanted has one available, there is at least one such model, and drain() has not
-  // been called. A model that has no versions yet does not keep the others' server from being ready.
+  // been called. A model that has no versions yet does not keep the others' server from being ready. Nor, once that has
+  // been so, does a new one whose versions load or fail: only one that has answered and does so no more.
   bool ready() const;
 
   // What `source` wants from now on, instead of what it wanted before. Returns at once; a version that no longer is

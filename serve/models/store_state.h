@@ -27,8 +27,10 @@ class StoreState {
 
   // The rest with the mutex locked.
 
-  // To be called after each change of what is available.
+  // To be called after each change of what is available or wanted.
   void publish() {
+    note_who_answers(models);
+    has_been_ready = has_been_ready || all_answer(models, false);
     auto served = std::make_shared<const ServedModels>(served_of(models));
     const std::lock_guard lock(served_mutex_);
     served_.swap(served);
@@ -50,6 +52,7 @@ class StoreState {
   StoredModels models;
   std::vector<std::shared_ptr<Servable>> retired;  // others of their number have taken over
   bool is_stopping = false, is_draining = false;
+  bool has_been_ready = false;  // every model that was wanted has answered, at some moment
 
  private:
   mutable std::mutex served_mutex_;  // guards the pointer; taken last

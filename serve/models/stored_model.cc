@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace lockstep {
 
 std::string_view version_state_name(VersionState state) {
@@ -32,6 +34,10 @@ bool is_on_its_way(const StoredVersion& version) {
 bool is_default_on_its_way(const StoredModel& model) {
   const auto found = model.wanted_default ? model.versions.find(*model.wanted_default) : model.versions.end();
   return found != model.versions.end() && found->second.is_wanted && is_on_its_way(found->second);
+}
+
+bool is_awaited(const StoredModel& model) {
+  return std::ranges::any_of(model.versions, [](const auto& each) { return each.second.is_wanted; });
 }
 
 }  // namespace
@@ -72,6 +78,23 @@ bool may_unload(const StoredModel& model, const StoredVersion& unwanted) {
     is_any_pending |= is_on_its_way(version);
   }
   return !is_any_wanted || (is_any_available && !is_any_pending);
+}
+
+void note_who_answers(StoredModels& models) {
+  for (auto& [name, model] : models) {
+    model.has_answered = is_awaited(model) && (model.has_answered || default_of(model) != nullptr);
+  }
+}
+
+bool all_answer(const StoredModels& models, bool but_new_ones) {
+  bool is_any_there = false;
+  for (const auto& [name, model] : models) {
+    const bool is_there = default_of(model) != nullptr;
+    const bool is_needed = is_awaited(model) && (model.has_answered || !but_new_ones);
+    if (is_needed && !is_there) return false;
+    is_any_there |= is_there;
+  }
+  return is_any_there;
 }
 
 void want(StoredModels& models, const WantedModel& wanted) {

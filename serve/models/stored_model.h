@@ -35,6 +35,7 @@ struct StoredModel {
   std::optional<int64_t> default_before;  // the version that was the default until then
   std::string without_versions;
   bool is_wanted = true;
+  bool has_answered = false;  // by a version that was available, since there are versions of it that are wanted
 };
 
 using StoredModels = std::map<std::string, StoredModel, std::less<>>;
@@ -48,6 +49,11 @@ bool should_load(const StoredVersion& version, int max_retries, std::chrono::ste
 // Whether an unwanted version of the model may go: what is wanted instead is there, or nothing is wanted; or it has
 // been deleted, and does not stand in for the default.
 bool may_unload(const StoredModel& model, const StoredVersion& version);
+
+void note_who_answers(StoredModels& models);  // sets has_answered
+// Whether there is a model that answers, and every one does of which a version is wanted; `but_new_ones`: or which
+// never has answered.
+bool all_answer(const StoredModels& models, bool but_new_ones);
 
 // Changes what is wanted; what has been loaded, or tried, of the same path stays.
 void want(StoredModels& models, const WantedModel& wanted);

@@ -269,6 +269,35 @@ TEST_F(ModelStoreTest, ReadyBesideAModelWithoutVersions) {
   EXPECT_TRUE(soon([&] { return store.ready(); }));
 }
 
+TEST_F(ModelStoreTest, StaysReadyWhileANewModelLoadsOrFails) {
+  const auto model = [](const std::string& name, const WantedVersion& version) {
+    return WantedModel{name, {version}, version.version, "", true};
+  };
+  std::promise<void> release;
+  WantedVersion slow = wanted(2), broken{.version = 1, .label = "v1", .path = "/none"};
+  slow.verify = [released = release.get_future().share()] {
+    released.wait();
+    return absl::OkStatus();
+  };
+  ModelStore store({});
+  store.set_wanted("test", {model("m", wanted(1)), model("bad", broken)});
+  ASSERT_TRUE(soon([&] { return serving(store) == 1 && !store.status({"bad", 1, ""})->at(0).status.ok(); }));
+  EXPECT_FALSE(store.ready());  // has never been
+  store.set_wanted("test", {model("m", wanted(1))});
+  EXPECT_TRUE(store.ready());
+  store.set_wanted("test", {model("m", wanted(1)), model("new", slow)});
+  EXPECT_TRUE(store.ready());
+  release.set_value();
+  ASSERT_TRUE(soon([&] { return serving(store, {"new", std::nullopt, ""}) == 2; }));
+  store.set_wanted("test", {model("m", wanted(1)), model("new", slow), model("bad", broken)});
+  ASSERT_TRUE(soon([&] { return !store.status({"bad", 1, ""})->at(0).status.ok(); }));
+  EXPECT_TRUE(store.ready());
+  // One that has answered and does no longer is another matter.
+  store.set_wanted("test", {model("m", wanted(1)), model("new", broken)});
+  ASSERT_TRUE(soon([&] { return serving(store, {"new", std::nullopt, ""}) == 0; }));
+  EXPECT_FALSE(store.ready());
+}
+
 TEST_F(ModelStoreTest, LastVersionOfAModelGoesWhenNoneIsWanted) {
   ModelStore store({});
   store.set_wanted("test", {{"m", {wanted(1)}, std::nullopt}});

@@ -150,6 +150,26 @@ TEST_F(RegistryServeTest, DeletedVersionsDoNotAnswerForADamagedOne) {
   EXPECT_THAT(curl("/v1/models/m:predict", kBody), HasSubstr("damaged in the registry"));
 }
 
+TEST_F(RegistryServeTest, ABrokenNewModelDoesNotTakeTheServerOutOfService) {
+  ASSERT_EQ(lockstep("models create m").exit_code, 0);
+  ASSERT_EQ(lockstep("versions create v1 --model m --origin " + first_).exit_code, 0);
+  start();
+  ASSERT_TRUE(soon([&] { return code("/readyz") == "200"; }));
+  // Another registry takes its place, with a model that is damaged from the start.
+  const std::string other = directory_.file("other"), mine = home_;
+  ASSERT_TRUE(run_shell(fmt::format("cp -a {} {}", mine, other)).exit_code == 0);
+  ASSERT_TRUE(Registry::open(other).value()->create_model(named("bad")).ok());
+  ASSERT_TRUE(Registry::open(other).value()->create_version(from("bad", "v1", second_)).ok());
+  const std::string path = "/models/bad/1/saved_model.pb";
+  spill(other + path, slurp(other + path) + "x");
+  ASSERT_TRUE(rename_path(other + "/models/bad", mine + "/models/bad").ok());
+  ASSERT_TRUE(rename_path(other + "/registry.db", mine + "/registry.db").ok());
+  ASSERT_TRUE(soon([&] { return curl("/v1/models/bad").find("damaged in the registry") != std::string::npos; }))
+      << slurp(log_);
+  EXPECT_EQ(code("/readyz"), "200");
+  EXPECT_FALSE(probabilities("/v1/models/m").empty());
+}
+
 TEST_F(RegistryServeTest, ModelNameIsOfABasePath) {
   const Outcome name = lockstep("serve --model_name mnist");
   EXPECT_EQ(name.exit_code, 2);
