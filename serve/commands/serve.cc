@@ -177,6 +177,7 @@ absl::Status run(ServeOptions options) {
   Metrics metrics;
   RestOptions rest;
   rest.pages = console_page;
+  rest.bearer_token = options.http.bearer_token;
   ModelStore store(options.store);
   LOCKSTEP_ASSIGN_OR_RETURN(const auto source, make_source(options));
   LOCKSTEP_RETURN_IF_ERROR(source->start(store));

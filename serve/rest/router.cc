@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "serve/http/http_policy.h"
 #include "serve/requests/model_signature.h"
 #include "serve/rest/abseil_text.h"
 #include "serve/rest/answers.h"
@@ -100,7 +101,7 @@ class Router {
     const bool known = request.path == "/healthz" || request.path == "/readyz" || request.path == kMetricsPath;
     if (known && !takes("GET", request.method)) return wrong_method(request, "GET");
     if (request.path == "/healthz") return text_response(200, "ok\n");
-    if (request.path == "/readyz") return readiness();
+    if (request.path == "/readyz") return readiness(request);
     if (request.path == kMetricsPath) return metrics_page();
     if (options_.pages) {
       if (auto page = options_.pages(request)) {
@@ -111,18 +112,25 @@ class Router {
         absl::NotFoundError(fmt::format("Not found: {}. The API is under /v1/models.", printable(request.path))));
   }
 
-  HttpResponse readiness() const {
+  // Anyone may ask; names and paths are for those who have the token.
+  HttpResponse readiness(const HttpRequest& request) const {
     if (store_.ready()) return text_response(200, "ready\n");
-    std::string text = "not ready\n";
+    const std::string& token = options_.bearer_token;
+    const bool is_stranger = !token.empty() && !is_bearer(request.header("authorization"), token);
+    HttpResponse response = text_response(503, "not ready\n" + (is_stranger ? "" : states()));
+    response.headers.emplace_back("retry-after", "1");
+    return response;
+  }
+
+  std::string states() const {
+    std::string text;
     for (const auto& [name, versions] : all_models()) {
       for (const VersionStatus& version : versions) {
         text += fmt::format("{} version {}: {}{}{}\n", name, version.version, version_state_name(version.state),
                             version.status.ok() ? "" : ", ", status_text(version.status));
       }
     }
-    HttpResponse response = text_response(503, std::move(text));
-    response.headers.emplace_back("retry-after", "1");
-    return response;
+    return text;
   }
 
   HttpResponse metrics_page() const {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "serve/http/http_message.h"
 #include "serve/models/model_store.h"
@@ -16,6 +17,8 @@ namespace lockstep {
 struct RestOptions {
   int64_t most_examples = 10'000;              // in one request
   int64_t most_png_pixels = int64_t{1} << 24;  // in all the PNGs of one request
+  // Without it, if there is one, /readyz tells no more than whether the server is ready.
+  std::string bearer_token = {};
   // Answers GET of a path that belongs to no API; nothing: 404. Called on I/O threads.
   std::function<std::optional<HttpResponse>(const HttpRequest&)> pages;
 };

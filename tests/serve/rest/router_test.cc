@@ -293,6 +293,26 @@ TEST_F(RouterTest, AVersionThatDidNotLoadIsUnavailableWithTheReason) {
   EXPECT_THAT(get("/readyz").body, HasSubstr("missing"));
 }
 
+TEST_F(RouterTest, TellsStrangersOnlyThatItIsNotReady) {
+  RestOptions options;
+  options.bearer_token = "open sesame";
+  handler_ = make_rest_handler(store_, metrics_, options);
+  store_.set_wanted("test", {{"secret", {{1, "", directory_.file("missing")}}, std::nullopt}});
+  wait_for([&] { return !store_.status({"secret", 1, ""})->at(0).status.ok(); });
+  const auto ready_for = [&](const std::string& authorization) {
+    HttpRequest request = make_request("GET", "/readyz");
+    if (!authorization.empty()) request.headers.emplace_back("authorization", authorization);
+    return ask(request);
+  };
+  for (const char* stranger : {"", "Bearer close sesame", "open sesame"}) {
+    const HttpResponse response = ready_for(stranger);
+    EXPECT_EQ(response.status, 503);
+    EXPECT_EQ(response.body, "not ready\n");
+    EXPECT_EQ(header(response, "retry-after"), "1");
+  }
+  EXPECT_THAT(ready_for("Bearer open sesame").body, HasSubstr("secret version 1: "));
+}
+
 TEST_F(RouterTest, CountsWhatItAnswers) {
   serve();
   const std::string body = fmt::format("{{\"instances\": [{0}, {0}]}}", kFlat);
