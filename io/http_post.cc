@@ -91,6 +91,7 @@ absl::StatusOr<HttpAnswer> http_post(const std::string& url, std::string_view bo
   Receiving receiving{.most_bytes = options.max_answer_bytes, .body = {}};
   char reason[CURL_ERROR_SIZE] = "";
   curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
+  curl_easy_setopt(curl.get(), CURLOPT_PATH_AS_IS, 1L);  // what a server makes of "/../" is its own affair
   curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers.get());
   curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
   curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDS, body.data());

@@ -61,7 +61,11 @@ bool is_unknown_path(const HttpAnswer& answer) {
   return error->is_string() && !error->get_ref<const std::string&>().starts_with("Prediction failed");
 }
 
-std::string_view way_out(int status) {
+// Whatever it is that failed, the server keeps it so until somebody mends it. (The text is that of ModelStore::find().)
+bool is_broken(const HttpAnswer& answer) { return answer.body.find(" did not load: ") != std::string::npos; }
+
+std::string_view way_out(const HttpAnswer& answer) {
+  const int status = answer.status;
   switch (status) {
     case 401:
     case 403:
@@ -75,14 +79,15 @@ std::string_view way_out(int status) {
     case 429:
     case 503:
     case 504:
-      return "The server is busy, or the version is not ready: try again.";
+      return is_broken(answer) ? "Another version can be asked with --version."
+                               : "The server is busy, or the version is not ready: try again.";
     default:
       return status >= 300 && status < 400 ? "Redirects are not followed: name the server itself with --host." : "";
   }
 }
 
 absl::Status refused(const HttpAnswer& answer, const std::string& url) {
-  const std::string_view way = way_out(answer.status);
+  const std::string_view way = way_out(answer);
   const std::string text = fmt::format("HTTP request failed. Response: {}\n{} answered with status {}.{}{}",
                                        shown_body(answer.body), url, answer.status, way.empty() ? "" : " ", way);
   return answer.status >= 500 ? absl::UnavailableError(text) : absl::InvalidArgumentError(text);
@@ -125,6 +130,11 @@ std::string instances_body(std::span<const std::string> instances, const std::st
 
 absl::StatusOr<std::string> ask_for_predictions(const PredictionServer& server, const PredictionTarget& target,
                                                 std::string_view body) {
+  for (const std::string& name : {target.model, target.version}) {
+    if (name != "." && name != "..") continue;
+    return absl::InvalidArgumentError(fmt::format(
+        "a model or version cannot be called `{}`, which is a step in a path: --model and --version take names", name));
+  }
   const Clock::time_point by = Clock::now() + server.timeout;
   HttpPostOptions options{.timeout = server.timeout,
                           .bearer_token = server.token,

@@ -50,6 +50,12 @@ TEST_F(HttpPost, SendsTheBodyAndReturnsWhateverIsAnswered) {
                                              StartsWith("POST /bad HTTP/1.1\r\n")));
 }
 
+TEST_F(HttpPost, ThePathIsAskedForAsItIs) {
+  HttpFixture server({});
+  ASSERT_TRUE(http_post(server.url("/a/../b/./c"), "{}", {}).ok());
+  EXPECT_THAT(server.received(), ElementsAre(StartsWith("POST /a/../b/./c HTTP/1.1\r\n")));
+}
+
 TEST_F(HttpPost, LargeBodiesArriveWhole) {
   const std::string body = noise(3'000'000, 1);
   HttpFixture server({{"/", {.body = body}}});

@@ -14,6 +14,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 constexpr char kCloudPath[] = "/v1/projects/lockstep/models/m:predict";
@@ -51,6 +52,35 @@ TEST(PredictionClient, AsksAServerOfTensorFlowServingInItsOwnWay) {
   EXPECT_EQ(ask_for_predictions(server_at(fixture), {"m", "7"}, "{}").value(), "7");
   EXPECT_EQ(ask_for_predictions(server_at(fixture), {"m", "stable"}, "{\"a\": 1}").value(), "stable");
   EXPECT_EQ(fixture.requests(), 6);
+}
+
+TEST(PredictionClient, ToTryAgainIsAdvisedWhereThatHelps) {
+  const auto cloud = [](const std::string& message) {
+    return HttpReply{
+        .status = 503,
+        .body = fmt::format(R"({{"error": {{"code": 503, "message": "{}", "status": "UNAVAILABLE"}}}})", message)};
+  };
+  for (const HttpReply& reply : {cloud("the queue is full (at most 4 examples wait): try again later"),
+                                 cloud("Latest(m): version 1 is in state LOADING: try again later"),
+                                 HttpReply{.status = 503, .body = "<h1>Overloaded</h1>"}}) {
+    EXPECT_THAT(message_of(refusal(reply)), HasSubstr("not ready: try again."));
+  }
+  const absl::Status broken = refusal(cloud(
+      "Latest(m): version 1 did not load: /a/saved_model.pb: damaged in the registry: the file is missing; delete this "
+      "version and create it again from its origin"));
+  EXPECT_THAT(message_of(broken), AllOf(HasSubstr("delete this version"), HasSubstr("status 503. Another version"),
+                                        Not(HasSubstr("try again"))));
+}
+
+TEST(PredictionClient, StepsInAPathAreNoNames) {
+  HttpFixture fixture({});
+  for (const PredictionTarget& target :
+       {PredictionTarget{"..", ""}, PredictionTarget{".", ""}, PredictionTarget{"m", ".."}}) {
+    const absl::Status refused = ask_for_predictions(server_at(fixture), target, "{}").status();
+    EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+    EXPECT_THAT(message_of(refused), HasSubstr("a step in a path"));
+  }
+  EXPECT_EQ(fixture.requests(), 0);
 }
 
 TEST(PredictionClient, ErrorsOfAServerThatKnowsThePathAreItsAnswer) {
