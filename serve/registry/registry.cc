@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/registry/registry.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <ctime>
@@ -30,12 +32,24 @@ int64_t integer_at(const SqlRow& row, size_t column) {
   return value == nullptr ? 0 : *value;
 }
 
-// What nobody else may see belongs to its owner alone.
-absl::Status make_home(const std::string& home) {
-  if (is_directory(home)) return absl::OkStatus();
-  LOCKSTEP_RETURN_IF_ERROR(make_directories(directory_name(home)));
-  if (mkdir(home.c_str(), 0700) == 0 || (errno == EEXIST && is_directory(home))) return absl::OkStatus();
-  return absl::ErrnoToStatus(errno, fmt::format("{}: cannot create the directory of the registry", home));
+// What nobody else may see belongs to its owner alone, also in a directory that others may look into.
+absl::Status make_private_directory(const std::string& path) {
+  if (is_directory(path)) return absl::OkStatus();
+  LOCKSTEP_RETURN_IF_ERROR(make_directories(directory_name(path)));
+  if (mkdir(path.c_str(), 0700) == 0) return sync_directory(directory_name(path));
+  if (errno == EEXIST && is_directory(path)) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, fmt::format("{}: cannot create a directory of the registry", path));
+}
+
+// Empty, if it is not there: SQLite would let everybody read one that it makes. Its other files get this one's mode.
+absl::Status make_private_file(const std::string& path) {
+  const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (descriptor >= 0) {
+    close(descriptor);
+  } else if (errno != EEXIST) {
+    return absl::ErrnoToStatus(errno, fmt::format("{}: cannot create the database of the registry", path));
+  }
+  return absl::OkStatus();
 }
 
 std::string without_trailing_slashes(std::string path) {
@@ -118,6 +132,7 @@ class SqliteRegistry : public Registry {
     LOCKSTEP_RETURN_IF_ERROR(check_registry_name("version", wanted.name));
     LOCKSTEP_RETURN_IF_ERROR(check_new(wanted));  // before the work
     clean_up();
+    LOCKSTEP_RETURN_IF_ERROR(make_private_directory(models_));
     const std::string parent = directory_of(wanted.model);
     LOCKSTEP_ASSIGN_OR_RETURN(const StagingDirectory staging, StagingDirectory::create(parent));
     LOCKSTEP_ASSIGN_OR_RETURN(StagedModel staged, stage_model(wanted.origin, staging.path()));
@@ -324,7 +339,8 @@ std::string registry_database(const std::string& home) { return join_path(home, 
 
 absl::StatusOr<std::unique_ptr<Registry>> Registry::open(const std::string& home) {
   const std::string directory = without_trailing_slashes(home);
-  LOCKSTEP_RETURN_IF_ERROR(make_home(directory));
+  LOCKSTEP_RETURN_IF_ERROR(make_private_directory(directory));
+  LOCKSTEP_RETURN_IF_ERROR(make_private_file(registry_database(directory)));
   LOCKSTEP_ASSIGN_OR_RETURN(SqliteDatabase database, SqliteDatabase::open(registry_database(directory)));
   LOCKSTEP_RETURN_IF_ERROR(prepare_tables(database, registry_database(directory)));
   return std::make_unique<SqliteRegistry>(directory, std::move(database));

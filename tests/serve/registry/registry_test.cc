@@ -42,10 +42,27 @@ class RegistryTest : public RegistryFixture {
   const std::string exported_ = write_export(directory_.file("out"));
 };
 
-TEST_F(RegistryTest, IsForItsOwnerAlone) {
+unsigned mode_of(const std::string& path) {
   struct stat info {};
-  ASSERT_EQ(stat(home_.c_str(), &info), 0);
-  EXPECT_EQ(info.st_mode & 0777, 0700U);
+  EXPECT_EQ(stat(path.c_str(), &info), 0) << path;
+  return info.st_mode & 0777;
+}
+
+TEST_F(RegistryTest, IsForItsOwnerAlone) { EXPECT_EQ(mode_of(home_), 0700U); }
+
+TEST_F(RegistryTest, IsForItsOwnerAloneInADirectoryThatOthersMayRead) {
+  const std::string home = directory_.file("shared");
+  ASSERT_EQ(mkdir(home.c_str(), 0755), 0);
+  const auto registry = Registry::open(home).value();
+  ASSERT_TRUE(registry->create_model(named("mnist")).ok());
+  ASSERT_TRUE(registry->create_version(from("mnist", "v1", exported_)).ok());
+  EXPECT_EQ(mode_of(home), 0755U);
+  EXPECT_EQ(mode_of(home + "/models"), 0700U);
+  EXPECT_EQ(mode_of(registry_database(home)), 0600U);
+  auto writer = SqliteDatabase::open(registry_database(home)).value();
+  const auto change = writer.begin_write();
+  ASSERT_TRUE(writer.run("UPDATE models SET description = 'new'").ok());
+  EXPECT_EQ(mode_of(registry_database(home) + "-journal"), 0600U);
 }
 
 TEST_F(RegistryTest, CopiesAVersionWithItsChecksums) {
