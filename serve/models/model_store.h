@@ -39,7 +39,7 @@ struct VersionStatus {
 struct WantedVersion {
   int64_t version = 0;
   std::string label, path;
-  // Called on the loader's thread before each try to load it; an error keeps it from being loaded.
+  // Called on a thread of low priority before each try to load it; an error keeps it from being loaded.
   std::function<absl::Status()> verify = nullptr;
 };
 

@@ -28,12 +28,13 @@ int64_t microseconds(Clock::duration duration) {
 // Reading and checking a file must not take time from those who are being answered: it has a low priority, which is
 // this thread's own under Linux. Not the lowest, whose share beside busy threads is a sixtieth: a new version would
 // take as many times longer to come.
-absl::StatusOr<TrainedModel> load_in_background(const std::string& path) {
+absl::StatusOr<TrainedModel> load_in_background(const std::string& path, const std::function<absl::Status()>& verify) {
   absl::StatusOr<TrainedModel> model = absl::UnknownError("not loaded");
   std::thread([&] {
     constexpr int kLowPriority = 10;
     setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kLowPriority);
-    model = load_trained_model(path);
+    const absl::Status sound = verify ? verify() : absl::OkStatus();
+    model = sound.ok() ? load_trained_model(path) : sound;
   }).join();
   return model;
 }
@@ -284,8 +285,9 @@ class BatchingServable : public Servable {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<Servable>> Servable::load(const ServableId& id, const std::string& path,
-                                                         const ServableOptions& options) {
-  LOCKSTEP_ASSIGN_OR_RETURN(TrainedModel model, load_in_background(path));
+                                                         const ServableOptions& options,
+                                                         const std::function<absl::Status()>& verify) {
+  LOCKSTEP_ASSIGN_OR_RETURN(TrainedModel model, load_in_background(path, verify));
   for (const std::string& warning : model.warnings) LOG_WARNING("{}", warning);
   auto servable =
       std::make_shared<BatchingServable>(id, path, std::make_shared<const TrainedModel>(std::move(model)), options);

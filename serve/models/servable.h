@@ -59,9 +59,10 @@ struct ServableId {
 class Servable {
  public:
   // Loads what load_trained_model() takes, and runs it on zeros. Takes a second or less; nothing of it is shared with
-  // other versions.
+  // other versions. An error of `verify`, if there is one, keeps it from being read; both run at a low priority.
   static absl::StatusOr<std::shared_ptr<Servable>> load(const ServableId& id, const std::string& path,
-                                                        const ServableOptions& options);
+                                                        const ServableOptions& options,
+                                                        const std::function<absl::Status()>& verify = nullptr);
   // Waits for the tasks that it was given.
   virtual ~Servable() = default;
 

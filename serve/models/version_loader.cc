@@ -121,10 +121,8 @@ void VersionLoader::load_next(Lock& lock) {
   lock.unlock();
   const std::string stamp = directory_stamp(wanted.path);
   const Clock::time_point start = Clock::now();
-  const absl::Status sound = wanted.verify ? wanted.verify() : absl::OkStatus();
-  auto servable = sound.ok()
-                      ? Servable::load({model, wanted.version, wanted.label}, wanted.path, state_.options.servable)
-                      : absl::StatusOr<std::shared_ptr<Servable>>(sound);
+  auto servable =
+      Servable::load({model, wanted.version, wanted.label}, wanted.path, state_.options.servable, wanted.verify);
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start).count();
   lock.lock();
   loaded(model, wanted, stamp, took, servable);
