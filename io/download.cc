@@ -4,19 +4,14 @@
 #include <curl/curl.h>
 #include <fmt/format.h>
 
-#include <memory>
 #include <string_view>
 
 #include "core/base/file.h"
 #include "core/base/sha256.h"
+#include "io/curl_handle.h"
 
 namespace lockstep {
 namespace {
-
-struct CurlCleanup {
-  void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
-};
-using CurlHandle = std::unique_ptr<CURL, CurlCleanup>;
 
 // One download: what the callbacks of libcurl fill.
 struct Transfer {
@@ -58,7 +53,6 @@ void set_limits(CURL* curl, const DownloadOptions& options) {
   curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
   curl_easy_setopt(curl, CURLOPT_MAXREDIRS, 5L);
   curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);  // signals and threads do not mix
 }
 
 CURLcode perform(CURL* curl, const std::string& url, Transfer& transfer, char* reason) {
@@ -78,17 +72,14 @@ CURLcode perform(CURL* curl, const std::string& url, Transfer& transfer, char* r
 }  // namespace
 
 absl::StatusOr<uint64_t> download(const std::string& url, const std::string& path, const DownloadOptions& options) {
-  static const CURLcode initialised = curl_global_init(CURL_GLOBAL_DEFAULT);
-  const CurlHandle curl(initialised == CURLE_OK ? curl_easy_init() : nullptr);
-  if (curl == nullptr) return absl::InternalError("libcurl does not start");
+  LOCKSTEP_ASSIGN_OR_RETURN(const CurlHandle curl, make_curl());
   LOCKSTEP_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::create(path));
   Transfer transfer{options, std::move(file), {}, 0, {}};
   char reason[CURL_ERROR_SIZE] = "";
   const CURLcode code = perform(curl.get(), url, transfer, reason);
   if (!transfer.error.ok()) return annotate(transfer.error, url);
   if (code != CURLE_OK) {
-    return absl::UnavailableError(
-        fmt::format("{}: download failed: {}", url, reason[0] != '\0' ? reason : curl_easy_strerror(code)));
+    return absl::UnavailableError(fmt::format("{}: download failed: {}", url, curl_reason(code, reason)));
   }
   const std::string digest = transfer.hash.hex_digest();
   if (!options.sha256.empty() && digest != options.sha256) {

@@ -6,15 +6,15 @@
 
 #include <memory>
 
+#include "io/curl_handle.h"
+
 namespace lockstep {
 namespace {
 
-struct CurlCleanup {
-  void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
+struct FreeList {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
-using CurlHandle = std::unique_ptr<CURL, CurlCleanup>;
-using CurlList = std::unique_ptr<curl_slist, CurlCleanup>;
+using CurlList = std::unique_ptr<curl_slist, FreeList>;
 
 // What libcurl's callback fills.
 struct Receiving {
@@ -39,7 +39,6 @@ void set_limits(CURL* curl, const HttpPostOptions& options) {
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_1_1});
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);  // signals and threads do not mix
 }
 
 void set_security(CURL* curl, const HttpPostOptions& options) {
@@ -82,10 +81,9 @@ absl::StatusCode status_code(CURL* curl, CURLcode code) {
 }  // namespace
 
 absl::StatusOr<HttpAnswer> http_post(const std::string& url, std::string_view body, const HttpPostOptions& options) {
-  static const CURLcode initialised = curl_global_init(CURL_GLOBAL_DEFAULT);
-  const CurlHandle curl(initialised == CURLE_OK ? curl_easy_init() : nullptr);
+  LOCKSTEP_ASSIGN_OR_RETURN(const CurlHandle curl, make_curl());
   const CurlList headers(curl_slist_append(nullptr, "Content-Type: application/json"));
-  if (curl == nullptr || headers == nullptr) return absl::InternalError("libcurl does not start");
+  if (headers == nullptr) return absl::InternalError("libcurl does not start");
   set_limits(curl.get(), options);
   set_security(curl.get(), options);
   Receiving receiving{.most_bytes = options.max_answer_bytes, .body = {}};
@@ -104,7 +102,7 @@ absl::StatusOr<HttpAnswer> http_post(const std::string& url, std::string_view bo
         fmt::format("the answer is larger than {} bytes, the most that is taken", options.max_answer_bytes));
   }
   if (code != CURLE_OK) {
-    return absl::Status(status_code(curl.get(), code), reason[0] != '\0' ? reason : curl_easy_strerror(code));
+    return absl::Status(status_code(curl.get(), code), curl_reason(code, reason));
   }
   long status = 0;
   curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
