@@ -14,6 +14,7 @@
 #include "io/protobuf_bytes.h"
 #include "serve/grpc/answer_messages.h"
 #include "serve/grpc/example_input.h"
+#include "serve/grpc/parsed_size.h"
 #include "serve/grpc/proto/serving.pb.h"
 #include "serve/grpc/tensor_input.h"
 #include "serve/instances.h"
@@ -31,6 +32,7 @@ constexpr char kEntrypoint[] = "GRPC";
 
 template <typename Message>
 absl::StatusOr<Message> parse_message(const std::string& bytes) {
+  LOCKSTEP_RETURN_IF_ERROR(check_parsed_size(bytes, *Message::descriptor()));
   Message message;
   if (!parse_protobuf(bytes, &message)) {
     return absl::InvalidArgumentError(
