@@ -7,6 +7,7 @@
 
 #include "tests/io/http_fixture.h"
 #include "tests/io/io_fixtures.h"
+#include "tests/support/deaf_port.h"
 #include "tests/support/tmp_dir.h"
 
 namespace lockstep {
@@ -77,9 +78,8 @@ TEST_F(HttpPost, TheTokenGoesToTheNamedServerOnly) {
 }
 
 TEST_F(HttpPost, TellsWhyThereIsNoAnswer) {
-  int port = 0;
-  { port = HttpFixture({}).port(); }  // nobody listens there any more
-  const auto nobody = http_post("http://127.0.0.1:" + std::to_string(port), "{}", {});
+  const DeafPort deaf;
+  const auto nobody = http_post(deaf.url(), "{}", {});
   EXPECT_TRUE(absl::IsUnavailable(nobody.status())) << nobody.status();
   EXPECT_TRUE(absl::IsDataLoss(http_post("file:///etc/hostname", "{}", {}).status()));
 }

@@ -13,6 +13,7 @@
 #include "tests/io/http_fixture.h"
 #include "tests/serve/model_fixture.h"
 #include "tests/serve/running_server.h"
+#include "tests/support/deaf_port.h"
 #include "tests/support/fault_file.h"
 #include "tests/support/run_program.h"
 #include "tests/support/tmp_dir.h"
@@ -211,11 +212,8 @@ TEST_F(PredictRemote, WaitsNoLongerThanItIsToldTo) {
 }
 
 TEST_F(PredictRemote, AServerThatIsNotThereIsToldWithWhatToDo) {
-  std::string url;
-  {
-    const HttpFixture gone({});
-    url = gone.url();
-  }
+  const DeafPort deaf;
+  const std::string url = deaf.url();
   expect_failure(run("--model m --json-instances one.json --host " + url + " 2>&1"), "cannot reach " + url);
   EXPECT_THAT(run("--model m --json-instances one.json --host " + url + " 2>&1").output,
               AllOf(HasSubstr("`lockstep serve --model_name m "), HasSubstr("--host")));

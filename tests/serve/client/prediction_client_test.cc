@@ -7,6 +7,7 @@
 
 #include "tests/io/http_fixture.h"
 #include "tests/io/io_fixtures.h"
+#include "tests/support/deaf_port.h"
 
 namespace lockstep {
 namespace {
@@ -113,13 +114,9 @@ TEST(PredictionClient, TellsWhenNothingUsableComes) {
   EXPECT_THAT(message_of(refusal({.body = "{\"pre", .claimed_length = 100})),
               HasSubstr("no answer that can be used: "));
   EXPECT_THAT(message_of(refusal({.claimed_length = 1'000'000'000'000})), HasSubstr("larger than 268435456 bytes"));
-  std::string url;
-  absl::Status nobody;
-  {
-    const HttpFixture gone({});
-    url = gone.url();
-  }
-  nobody =
+  const DeafPort deaf;
+  const std::string url = deaf.url();
+  const absl::Status nobody =
       ask_for_predictions({.url = parse_server_url(url).value(), .token = {}, .ca_file = {}}, {"m", ""}, "").status();
   EXPECT_THAT(message_of(nobody), AllOf(StartsWith("cannot reach " + url + ": "),
                                         HasSubstr("`lockstep serve --model_name m "), HasSubstr("--host")));
