@@ -10,6 +10,7 @@
 #include "io/http_post.h"
 #include "serve/client/answer_text.h"
 #include "serve/text_table.h"
+#include "serve/version_text.h"
 
 namespace lockstep {
 namespace {
@@ -32,10 +33,6 @@ std::string percent_encoded(std::string_view text) {
   return out;
 }
 
-bool is_number(std::string_view text) {
-  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-}
-
 // Cloud ML Engine's path is asked first, as gcloud asks it: its answers have every digit of a float32, as Python prints
 // it, and its errors are those that gcloud shows. There a version is a name; digits, which no name consists of, are the
 // number of a version for our server. A project is part of the path, but nothing to our server.
@@ -46,9 +43,9 @@ std::string cloud_path(const PredictionTarget& target) {
 
 // TensorFlow Serving knows only this one. Its numbers have nine digits.
 std::string serving_path(const PredictionTarget& target) {
-  const std::string version = target.version.empty()      ? ""
-                              : is_number(target.version) ? "/versions/" + target.version
-                                                          : "/labels/" + percent_encoded(target.version);
+  const std::string version = target.version.empty()              ? ""
+                              : is_version_number(target.version) ? "/versions/" + target.version
+                                                                  : "/labels/" + percent_encoded(target.version);
   return fmt::format("/v1/models/{}{}:predict", percent_encoded(target.model), version);
 }
 

@@ -22,16 +22,6 @@ namespace {
 
 constexpr char kModels[] = "models";
 
-std::string text_at(const SqlRow& row, size_t column) {
-  const auto* value = std::get_if<std::string>(&row.at(column));
-  return value == nullptr ? "" : *value;
-}
-
-int64_t integer_at(const SqlRow& row, size_t column) {
-  const auto* value = std::get_if<int64_t>(&row.at(column));
-  return value == nullptr ? 0 : *value;
-}
-
 // What nobody else may see belongs to its owner alone, also in a directory that others may look into.
 absl::Status make_private_directory(const std::string& path) {
   if (is_directory(path)) return absl::OkStatus();

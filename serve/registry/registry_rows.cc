@@ -28,17 +28,6 @@ constexpr const char* kTables[] = {
     "PRIMARY KEY (model, number))",
     "CREATE UNIQUE INDEX version_names ON versions (model, name) WHERE is_deleting = 0"};
 
-const std::string& text(const SqlRow& row, size_t column) {
-  static const std::string none;
-  const auto* value = column < row.size() ? std::get_if<std::string>(&row[column]) : nullptr;
-  return value == nullptr ? none : *value;
-}
-
-int64_t integer(const SqlRow& row, size_t column) {
-  const auto* value = column < row.size() ? std::get_if<int64_t>(&row[column]) : nullptr;
-  return value == nullptr ? 0 : *value;
-}
-
 // Bytes that are no UTF-8 become U+FFFD.
 std::string stored(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
@@ -74,7 +63,7 @@ absl::StatusOr<std::vector<VersionFile>> parse_files(const std::string& text) {
 absl::Status prepare_tables(SqliteDatabase& database, const std::string& path) {
   const auto schema = [&]() -> absl::StatusOr<int64_t> {
     LOCKSTEP_ASSIGN_OR_RETURN(const auto rows, database.run("PRAGMA user_version"));
-    return integer(rows.at(0), 0);
+    return integer_at(rows.at(0), 0);
   };
   LOCKSTEP_ASSIGN_OR_RETURN(int64_t found, schema());
   if (found == 0) {
@@ -103,14 +92,14 @@ std::string select_models(const std::string& where) {
 
 absl::StatusOr<RegisteredModel> model_of(const SqlRow& row) {
   RegisteredModel model;
-  model.name = text(row, 0);
-  model.description = text(row, 1);
+  model.name = text_at(row, 0);
+  model.description = text_at(row, 1);
   LOCKSTEP_ASSIGN_OR_RETURN(model.regions,
-                            parse_stored<std::vector<std::string>>(text(row, 2), "a model's list of regions"));
-  model.online_prediction_logging = integer(row, 3) != 0;
-  LOCKSTEP_ASSIGN_OR_RETURN(model.labels, parse_stored<ResourceLabels>(text(row, 4), "a model's set of labels"));
-  model.create_time_s = integer(row, 5);
-  model.default_version = text(row, 6);
+                            parse_stored<std::vector<std::string>>(text_at(row, 2), "a model's list of regions"));
+  model.online_prediction_logging = integer_at(row, 3) != 0;
+  LOCKSTEP_ASSIGN_OR_RETURN(model.labels, parse_stored<ResourceLabels>(text_at(row, 4), "a model's set of labels"));
+  model.create_time_s = integer_at(row, 5);
+  model.default_version = text_at(row, 6);
   return model;
 }
 
@@ -124,18 +113,18 @@ std::string select_versions(const std::string& where) {
 
 absl::StatusOr<RegisteredVersion> version_of(const SqlRow& row, const std::string& models_directory) {
   RegisteredVersion version;
-  version.model = text(row, 0);
-  version.number = integer(row, 1);
-  version.name = text(row, 2);
-  version.origin = text(row, 3);
-  version.description = text(row, 4);
-  version.framework = text(row, 5);
-  version.runtime_version = text(row, 6);
-  version.python_version = text(row, 7);
-  LOCKSTEP_ASSIGN_OR_RETURN(version.labels, parse_stored<ResourceLabels>(text(row, 8), "a version's set of labels"));
-  version.create_time_s = integer(row, 9);
-  LOCKSTEP_ASSIGN_OR_RETURN(version.files, parse_files(text(row, 10)));
-  version.is_default = integer(row, 11) != 0;
+  version.model = text_at(row, 0);
+  version.number = integer_at(row, 1);
+  version.name = text_at(row, 2);
+  version.origin = text_at(row, 3);
+  version.description = text_at(row, 4);
+  version.framework = text_at(row, 5);
+  version.runtime_version = text_at(row, 6);
+  version.python_version = text_at(row, 7);
+  LOCKSTEP_ASSIGN_OR_RETURN(version.labels, parse_stored<ResourceLabels>(text_at(row, 8), "a version's set of labels"));
+  version.create_time_s = integer_at(row, 9);
+  LOCKSTEP_ASSIGN_OR_RETURN(version.files, parse_files(text_at(row, 10)));
+  version.is_default = integer_at(row, 11) != 0;
   version.directory = join_path(join_path(models_directory, version.model), fmt::format("{}", version.number));
   return version;
 }
@@ -159,7 +148,7 @@ absl::Status insert_version(SqliteDatabase& database, const RegisteredVersion& v
 
 absl::StatusOr<int64_t> next_number(SqliteDatabase& database, const std::string& model) {
   LOCKSTEP_ASSIGN_OR_RETURN(const auto rows, database.run("SELECT next FROM numbers WHERE model = ?", {model}));
-  return rows.empty() ? int64_t{1} : integer(rows[0], 0);
+  return rows.empty() ? int64_t{1} : integer_at(rows[0], 0);
 }
 
 }  // namespace lockstep

@@ -65,6 +65,16 @@ SqlRow row_of(sqlite3_stmt* statement) {
 
 }  // namespace
 
+std::string text_at(const SqlRow& row, size_t column) {
+  const auto* value = column < row.size() ? std::get_if<std::string>(&row[column]) : nullptr;
+  return value == nullptr ? "" : *value;
+}
+
+int64_t integer_at(const SqlRow& row, size_t column) {
+  const auto* value = column < row.size() ? std::get_if<int64_t>(&row[column]) : nullptr;
+  return value == nullptr ? 0 : *value;
+}
+
 void SqliteDatabase::Close::operator()(sqlite3* handle) const { sqlite3_close(handle); }
 
 absl::Status SqliteDatabase::error(const std::string& what) const {

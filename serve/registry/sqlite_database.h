@@ -19,6 +19,10 @@ namespace lockstep {
 using SqlValue = std::variant<std::monostate, int64_t, std::string>;  // monostate is NULL
 using SqlRow = std::vector<SqlValue>;
 
+// "" and 0 for a column that is not there, or of another type: anybody may have edited the file.
+std::string text_at(const SqlRow& row, size_t column);
+int64_t integer_at(const SqlRow& row, size_t column);
+
 // Not thread-safe; a thread or process has its own. Each call waits up to ten seconds for others that write, then it is
 // Unavailable. DataLoss for a file that is no database, or a damaged one. Messages begin with the path.
 class SqliteDatabase {

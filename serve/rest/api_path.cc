@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "serve/rest/abseil_text.h"
+#include "serve/version_text.h"
 
 namespace lockstep {
 namespace {
@@ -42,10 +43,6 @@ std::string_view take_verb(Parts& parts) {
   return verb;
 }
 
-bool is_number(std::string_view text) {
-  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-}
-
 absl::StatusOr<int64_t> version_number(std::string_view text) {
   int64_t version = 0;
   if (absl::SimpleAtoi(to_abseil(text), &version)) return version;
@@ -58,7 +55,7 @@ absl::Status take_version(const Parts& parts, size_t& at, ApiPath& out) {
   if (at + 1 >= parts.size()) return absl::OkStatus();
   const std::string_view text = parts[at + 1];
   if (is_word(parts[at], "versions")) {
-    if (!is_number(text)) return unknown();
+    if (!is_version_number(text)) return unknown();
     LOCKSTEP_ASSIGN_OR_RETURN(out.version, version_number(text));
   } else if (is_word(parts[at], "labels")) {
     if (text.empty()) return unknown();
@@ -117,7 +114,7 @@ absl::StatusOr<ApiPath> cloud_path(Parts parts) {
   out.project = std::string(parts[3]);
   out.model = std::string(parts[5]);
   if (!versioned) return out;
-  if (is_number(parts[7])) {
+  if (is_version_number(parts[7])) {
     LOCKSTEP_ASSIGN_OR_RETURN(out.version, version_number(parts[7]));
   } else {
     out.label = std::string(parts[7]);
