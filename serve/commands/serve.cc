@@ -201,7 +201,9 @@ void add_limits(CLI::App* serve, ServeOptions& options) {
                    "Most examples that wait for a pass; further requests are answered 503")
       ->type_name("examples")
       ->check(CLI::Range(1, 1 << 24));
-  serve->add_option("--max_connections", options.http.max_connections, "Most connections at a time")
+  serve
+      ->add_option("--max_connections", options.http.max_connections,
+                   "Most connections at a time, of REST and of gRPC each")
       ->type_name("connections")
       ->check(CLI::Range(1, 1 << 20));
   serve->add_option("--max_body_bytes", options.http.max_body_bytes, "Largest body of a request")

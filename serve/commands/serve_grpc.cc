@@ -36,11 +36,14 @@ std::string grpc_metrics(const GrpcServerCounts& counts) {
   std::string lines = fmt::format(
       "# HELP lockstep_serving_grpc_calls Calls that are open.\n"
       "# TYPE lockstep_serving_grpc_calls gauge\nlockstep_serving_grpc_calls {}\n"
+      "# HELP lockstep_serving_grpc_connections Connections that are open.\n"
+      "# TYPE lockstep_serving_grpc_connections gauge\nlockstep_serving_grpc_connections {}\n"
       "# HELP lockstep_serving_grpc_total What became of connections and calls.\n"
       "# TYPE lockstep_serving_grpc_total counter\n",
-      counts.calls);
+      counts.calls, counts.connections);
   for (const auto& [event, count] : {std::pair("connection_accepted", counts.accepted),
                                      {"connection_turned_away", counts.turned_away},
+                                     {"connection_made_room", counts.connections_made_room},
                                      {"call", counts.begun},
                                      {"refused", counts.refused},
                                      {"timed_out", counts.late},

@@ -32,12 +32,11 @@ absl::StatusOr<std::unique_ptr<GrpcListener>> GrpcListener::open(Settings settin
   const Settings& wanted = self->settings_;
   LOCKSTEP_ASSIGN_OR_RETURN(self->listener_, Listener::open(wanted.address, wanted.port));
   self->port_ = self->listener_->port();
-  // A new descriptor has the lowest number that is free: one that is high says that so many are open. What others have
-  // open, or may need, is counted twice: these connections must leave them room, and they leave room to these.
-  raise_descriptor_limit(wanted.max_connections + 2 * wanted.other_descriptors);
+  // Two descriptors a connection. A new one has the lowest number that is free: one that is high says that so many are
+  // open, and the rest of the process must have some left, too, when the system gives it few.
+  raise_descriptor_limit(2 * (wanted.max_connections + wanted.other_descriptors));
   const int limit = descriptor_limit();
-  self->most_descriptor_ = std::min(wanted.max_connections + wanted.other_descriptors,
-                                    std::max(limit / 2, limit - wanted.other_descriptors));
+  self->most_descriptor_ = std::max(limit / 2, limit - wanted.other_descriptors);
   self->wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (self->wake_ < 0) return absl::ResourceExhaustedError(std::string("eventfd: ") + std::strerror(errno));
   return self;
@@ -65,6 +64,7 @@ void GrpcListener::run() {
         {{.fd = listener_->socket(), .events = POLLIN, .revents = 0}, {.fd = wake_, .events = POLLIN, .revents = 0}}};
     const int ready = poll(events.data(), events.size(), kTickMs);
     if (is_stopping_) return;
+    connections_.sweep();
     if (ready > 0 && events[0].revents != 0) accept();
     settings_.tick();
   }
@@ -72,7 +72,7 @@ void GrpcListener::run() {
 
 void GrpcListener::accept() {
   const Listener::Accepted accepted = listener_->accept([this](int socket) {
-    if (socket > most_descriptor_) {
+    if (socket > most_descriptor_ || !connections_.admit(socket)) {
       close(socket);
       ++turned_away_;
       return;

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "core/base/status.h"
+#include "serve/grpc/live_connections.h"
 #include "serve/http/listener.h"
 
 namespace lockstep {
@@ -21,6 +22,7 @@ class GrpcListener {
     std::string address;
     int port = 0;
     int max_connections = 0, other_descriptors = 0;  // as of GrpcServerOptions
+    std::chrono::milliseconds make_room_after{0};    // the same
     std::function<void(int socket)> take;            // owns the socket from then on
     std::function<void()> tick;                      // called every now and then, at least ten times a second
   };
@@ -34,15 +36,19 @@ class GrpcListener {
   void stop();
 
   int port() const { return port_; }
+  int64_t connections() const { return connections_.open(); }
+  int64_t made_room() const { return connections_.made_room(); }
   int64_t accepted() const { return accepted_; }
   int64_t turned_away() const { return turned_away_; }
 
  private:
-  explicit GrpcListener(Settings settings) : settings_(std::move(settings)) {}
+  explicit GrpcListener(Settings settings)
+      : settings_(std::move(settings)), connections_(settings_.max_connections, settings_.make_room_after) {}
   void run();
   void accept();
 
   const Settings settings_;
+  LiveConnections connections_;
   std::unique_ptr<Listener> listener_;
   int port_ = 0;
   int most_descriptor_ = 0;  // a connection with a higher number is turned away

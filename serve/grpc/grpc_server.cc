@@ -172,6 +172,7 @@ class LibraryServer : public GrpcServer {
                                                              .port = options_.port,
                                                              .max_connections = options_.max_connections,
                                                              .other_descriptors = options_.other_descriptors,
+                                                             .make_room_after = options_.make_room_after,
                                                              .take = [this](int socket) { take(socket); },
                                                              .tick = [this] { dispatcher_.tick(); }}));
     grpc::ServerBuilder builder;
@@ -193,6 +194,8 @@ class LibraryServer : public GrpcServer {
   GrpcServerCounts counts() const override {
     GrpcServerCounts counts;
     dispatcher_.count(counts);
+    counts.connections = listener_->connections();
+    counts.connections_made_room = listener_->made_room();
     counts.accepted = listener_->accepted();
     counts.turned_away = listener_->turned_away();
     return counts;

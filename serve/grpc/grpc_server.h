@@ -20,9 +20,12 @@ struct GrpcServerOptions {
   int port = 0;                       // 0: any free one
   int64_t max_message_bytes = 64 << 20;
   int64_t max_buffered_bytes = 256 << 20;  // of messages on their way, all connections together
-  int max_connections = 1024;              // beyond, new ones are closed, when those of others are many, too
-  int other_descriptors = 1280;            // that connections leave to the rest of the process
-  int max_calls = 4096;                    // whose message has come, at a time; beyond, Unavailable
+  // Beyond, the connection that has been silent longest makes room for the new one when that is so long or more; else
+  // the new one is closed.
+  int max_connections = 1024;
+  std::chrono::milliseconds make_room_after{10000};
+  int other_descriptors = 1280;  // that connections leave to the rest of the process
+  int max_calls = 4096;          // whose message has come, at a time; beyond, Unavailable
   // Of which it is the client's turn, to send its message or to take the answer, at a time; beyond, the one that has
   // waited longest is ended. The rest of the calls has its place without regard to these.
   int max_waiting_calls = 4096;
@@ -37,7 +40,7 @@ struct GrpcServerOptions {
   std::chrono::milliseconds message_timeout{30000};
   std::chrono::milliseconds health_message_timeout{5000};
   std::chrono::milliseconds handshake_timeout{10000};
-  std::chrono::milliseconds idle_timeout{300000};     // of a connection without calls
+  std::chrono::milliseconds idle_timeout{60000};      // of a connection without calls
   std::chrono::milliseconds connection_age{3600000};  // then clients are told to connect anew
   std::string tls_certificate = {}, tls_key = {};     // PEM files; both or none
   std::string bearer_token = {};                      // asked of every call but those of health, unless empty
@@ -45,12 +48,14 @@ struct GrpcServerOptions {
 };
 
 struct GrpcServerCounts {
-  int64_t calls = 0;                      // open now, but for those that watch health
-  int64_t begun = 0;                      // ever
-  int64_t refused = 0;                    // no token, no room, message too large
-  int64_t late = 0;                       // whose message did not come, or whose answer was not taken, in time
-  int64_t made_room = 0;                  // ended for others, which did not wait as long
-  int64_t accepted = 0, turned_away = 0;  // connections
+  int64_t calls = 0;        // open now, but for those that watch health
+  int64_t begun = 0;        // ever
+  int64_t refused = 0;      // no token, no room, message too large
+  int64_t late = 0;         // whose message did not come, or whose answer was not taken, in time
+  int64_t made_room = 0;    // ended for others, which did not wait as long
+  int64_t connections = 0;  // open now
+  int64_t accepted = 0, turned_away = 0;
+  int64_t connections_made_room = 0;  // broken off for new ones
 };
 
 // Thread-safe.
