@@ -19,23 +19,38 @@ namespace {
 constexpr int kSpins = 2000;
 constexpr int kYieldEvery = 64;
 
+// The gate of a loop, one word: how many workers are inside, whether more may enter, and the number of the loop.
+constexpr uint64_t kInside = (1u << 15) - 1, kOpen = 1u << 15;
+constexpr int kLoopShift = 16;
+
 }  // namespace
 
 struct ThreadPool::State {
   std::mutex mutex;
   std::condition_variable wake;
-  std::atomic<uint64_t> generation{0};  // a new value announces a loop
+  std::atomic<uint64_t> gate{0};  // a new number of a loop announces it
   std::atomic<bool> stop{false};
   absl::FunctionRef<void(int64_t, int)>* task = nullptr;
   int64_t count = 0;
   std::atomic<int64_t> next{0};
-  std::atomic<int> busy{0};  // workers that have not yet left the current loop
   std::atomic<uint64_t> done{0};
   std::vector<std::thread> workers;
+
+  uint64_t loop() const { return gate.load(std::memory_order_acquire) >> kLoopShift; }
+  // False when the loop is over: a worker that comes late must not be waited for.
+  bool enter(uint64_t loop) {
+    uint64_t seen = gate.load(std::memory_order_relaxed);
+    while (seen >> kLoopShift == loop && (seen & kOpen) != 0) {
+      if (gate.compare_exchange_weak(seen, seen + 1, std::memory_order_acquire, std::memory_order_relaxed)) return true;
+    }
+    return false;
+  }
+  void leave() { gate.fetch_sub(1, std::memory_order_release); }
 };
 
 ThreadPool::ThreadPool(int threads) : threads_(threads), state_(std::make_unique<State>()) {
   LOCKSTEP_CHECK_GE(threads, 1);
+  LOCKSTEP_CHECK_LE(static_cast<uint64_t>(threads), kInside);
   for (int t = 1; t < threads; ++t) state_->workers.emplace_back([this, t] { worker(t); });
 }
 
@@ -43,7 +58,7 @@ ThreadPool::~ThreadPool() {
   {
     std::lock_guard lock(state_->mutex);
     state_->stop = true;
-    state_->generation.fetch_add(1);
+    state_->gate.fetch_add(uint64_t{1} << kLoopShift);
   }
   state_->wake.notify_all();
   for (auto& w : state_->workers) w.join();
@@ -66,17 +81,18 @@ void ThreadPool::worker(int thread) {
   State& s = *state_;
   uint64_t seen = 0;
   for (;;) {
-    for (int spin = 0; spin < kSpins && s.generation.load(std::memory_order_acquire) == seen; ++spin) {
+    for (int spin = 0; spin < kSpins && s.loop() == seen; ++spin) {
       spin % kYieldEvery == kYieldEvery - 1 ? std::this_thread::yield() : relax();
     }
-    if (s.generation.load(std::memory_order_acquire) == seen) {
+    if (s.loop() == seen) {
       std::unique_lock lock(s.mutex);
-      s.wake.wait(lock, [&] { return s.generation.load() != seen; });
+      s.wake.wait(lock, [&] { return s.loop() != seen; });
     }
-    seen = s.generation.load(std::memory_order_acquire);
+    seen = s.loop();
     if (s.stop) return;
+    if (!s.enter(seen)) continue;
     run_tasks(thread);
-    s.busy.fetch_sub(1, std::memory_order_release);
+    s.leave();
   }
 }
 
@@ -95,13 +111,15 @@ void ThreadPool::parallel_for(int64_t count, absl::FunctionRef<void(int64_t, int
     s.task = &task;
     s.count = count;
     s.next.store(0, std::memory_order_relaxed);
-    s.busy.store(threads_ - 1, std::memory_order_relaxed);
-    s.generation.fetch_add(1, std::memory_order_release);
+    // The gate is closed and nobody inside, so only the number changes.
+    s.gate.fetch_add((uint64_t{1} << kLoopShift) | kOpen, std::memory_order_release);
   }
   s.wake.notify_all();
   run_tasks(0);
+  s.gate.fetch_and(~kOpen, std::memory_order_relaxed);
   // Workers may still be in their last task; the loop's variables live on this stack frame, so wait for all to leave.
-  for (int spin = 0; s.busy.load(std::memory_order_acquire) != 0; ++spin) {
+  // Those that have not come need not: on a busy host the scheduler may keep a worker away for longer than the loop.
+  for (int spin = 0; (s.gate.load(std::memory_order_acquire) & kInside) != 0; ++spin) {
     spin % kYieldEvery == kYieldEvery - 1 ? std::this_thread::yield() : relax();
   }
 }
