@@ -50,6 +50,19 @@ std::string with_own_spelling(const std::string& argument) {
   return is_option(name) ? "--" + name + argument.substr(end) : argument;
 }
 
+// `--output_dir=`, of which a shell's empty variable is the usual cause; the parser would call it missing.
+absl::Status check_values(int argc, const char* const* argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = with_own_spelling(argv[i]);
+    for (const TrainOption& option : train_options()) {
+      const bool bare_is_yes = std::holds_alternative<bool TrainConfig::*>(option.field);
+      if (bare_is_yes || argument != fmt::format("--{}=", option.name)) continue;
+      return absl::InvalidArgumentError(fmt::format("--{} has no value behind the `=`", option.name));
+    }
+  }
+  return absl::OkStatus();
+}
+
 std::string flag_names(const TrainOption& option) {
   const std::string name = fmt::format("--{}", option.name);
   return name == "--output_dir" ? fmt::format("{},--{}", name, kJobDir) : name;
@@ -131,6 +144,7 @@ absl::StatusOr<TrainCommandLine> parse_train_command_line(int argc, const char* 
   FlagValues values;
   declare_flags(&app, &values);
   TrainCommandLine result;
+  LOCKSTEP_RETURN_IF_ERROR(check_values(argc, argv));
   try {
     std::vector<std::string> arguments;  // from the last one on
     for (int i = argc - 1; i > 0; --i) arguments.push_back(with_own_spelling(argv[i]));

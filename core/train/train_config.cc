@@ -179,8 +179,10 @@ absl::Status set_bool(const TrainOption& option, std::string_view text, bool* va
 absl::Status set_string(const TrainOption& option, std::string_view text, std::string* value) {
   const auto& choices = option.choices;
   if (!choices.empty() && std::find(choices.begin(), choices.end(), text) == choices.end()) {
+    // What other programs call it; by its letters it is nearer to `cpu`.
+    const std::string known_as = text == "gpu" ? "cuda" : std::string(text);
     return absl::InvalidArgumentError(fmt::format("{} must be one of {}, found `{}`{}", option.name,
-                                                  fmt::join(choices, ", "), text, did_you_mean(text, choices)));
+                                                  fmt::join(choices, ", "), text, did_you_mean(known_as, choices)));
   }
   if (text.empty() && !option.may_be_empty) return value_error(option, "a name", text);
   *value = text;

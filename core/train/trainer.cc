@@ -139,6 +139,10 @@ void Trainer::log_start(const std::string& resumed_prefix) const {
   LOG_INFO("model: {}, {} parameters, {:.2f} MFLOP an image and step", config_.model,
            setup_->network.params().parameter_count(), setup_->network.train_flops() / 1e6);
   if (!resumed_prefix.empty()) LOG_INFO("resuming from {} at step {}", resumed_prefix, first_step_);
+  if (first_step_ > config_.train_steps) {
+    LOG_INFO("nothing is left to train: the run is at step {}, --train_steps={} ends before that", first_step_,
+             config_.train_steps);
+  }
 }
 
 absl::Status Trainer::run() {

@@ -108,10 +108,14 @@ TEST(TrainCommandLine, BadValuesSayWhatIsExpected) {
             "train_batch_size must be a whole number from 1 to 2.14748e+09 examples, found `0`");
   EXPECT_THAT(parse_error({"--train_steps=1.5"}), HasSubstr("a whole number"));
   EXPECT_THAT(parse_error({"--train_steps"}), HasSubstr("train_steps"));
+  for (const char* flag : {"--output_dir=", "--output-dir="}) {
+    EXPECT_EQ(parse_error({flag}), "--output_dir has no value behind the `=`");
+  }
   EXPECT_THAT(parse_error({"--learning_rate=nan"}), HasSubstr("found `nan`"));
   EXPECT_THAT(parse_error({"--shuffle=maybe"}), HasSubstr("true or false"));
   EXPECT_EQ(parse_error({"--lr_schedule=cosin"}),
             "lr_schedule must be one of constant, cosine, found `cosin` (did you mean `cosine`?)");
+  EXPECT_EQ(parse_error({"--device=gpu"}), "device must be one of cpu, cuda, auto, found `gpu` (did you mean `cuda`?)");
   EXPECT_THAT(parse_error({"--grad_slices=6"}), HasSubstr("power of two"));
   EXPECT_THAT(parse_error({"--config=/nonexistent.yaml"}), HasSubstr("/nonexistent.yaml"));
 }
