@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/instance_lines.h"
 
+#include <absl/strings/ascii.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,13 +16,16 @@ using nlohmann::json;
 
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
-// Why `line` is no JSON value; the parser stopped at byte `column`, counted from 1.
+// Why `line` is no JSON value; the parser stopped at byte `column`, counted from 1. A word is shown whole, though it
+// may be wrong from its second letter only (`nope` begins like `null`).
 std::string json_problem(std::string_view line, size_t column) {
   constexpr size_t kShown = 20;
-  const std::string_view read = line.substr(0, column);
-  const std::string shown = printable(read.substr(read.size() - std::min(read.size(), kShown)));
   if (column > line.size()) return fmt::format("column {}: the line ends before its value does", column);
-  return fmt::format("column {}: expected JSON, found what `{}` ends with", column, shown);
+  size_t at = std::max<size_t>(column, 1) - 1;
+  while (at > 0 && absl::ascii_isalnum(line[at]) && absl::ascii_isalnum(line[at - 1])) --at;
+  const std::string_view rest = line.substr(at);
+  return fmt::format("column {}: expected JSON, found `{}{}`", at + 1, printable(rest.substr(0, kShown)),
+                     rest.size() > kShown ? "…" : "");
 }
 
 absl::Status not_json(const std::string& place, std::string_view problem) {

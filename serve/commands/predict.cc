@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -30,7 +31,7 @@ void add_input(CLI::App* predict, PredictOptions& options) {
                                kMostOnlineInstances))
       ->type_name("FILE");
   what->add_option("--image", options.images,
-                   "PNG of one digit, any size, dark on light or light on dark; may be repeated")
+                   "PNG of one digit, any size, dark on light or light on dark; - is standard input; may be repeated")
       ->type_name("FILE");
   what->add_option("--json-request,--json_request", options.json_request,
                    "File with the JSON body of a request, which a server gets as it is; - is standard input")
@@ -127,6 +128,9 @@ void add_predict_command(CLI::App& app, Command& chosen) {
   predict->add_flag("--json", options->json, "Print JSON instead of the table");
   predict->callback([predict, options, &chosen] {
     check_flags(*predict);
+    if (std::count(options->images.begin(), options->images.end(), "-") > 1) {
+      throw CLI::ValidationError("--image", "standard input (-) is one picture: name it once");
+    }
     chosen = [options] { return options->model.empty() ? predict_local(*options) : predict_remote(*options); };
   });
 }

@@ -22,6 +22,7 @@ absl::StatusOr<std::string> read_input(const std::string& path, std::string_view
 }
 
 absl::StatusOr<std::string> read_picture(const std::string& path) {
+  if (path == "-") return read_descriptor(STDIN_FILENO, input_name(path), kMaxPictureBytes);
   return read_named_file(path, kMaxPictureBytes, "a PNG");
 }
 

@@ -18,7 +18,7 @@ absl::StatusOr<std::string> read_input(const std::string& path, std::string_view
 // What read_input() expects of a file of instances.
 inline constexpr std::string_view kJsonLines = "one JSON value a line, as `lockstep request create` writes";
 
-// The bytes of a picture.
+// The bytes of a picture, or all of standard input for "-".
 absl::StatusOr<std::string> read_picture(const std::string& path);
 
 }  // namespace lockstep

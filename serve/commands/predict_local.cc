@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -20,11 +21,23 @@
 #include "serve/instances.h"
 #include "serve/predictions.h"
 #include "serve/predictor.h"
+#include "serve/text_table.h"
 
 namespace lockstep {
 namespace {
 
 constexpr int64_t kBatch = 100;  // examples in one pass
+
+// Pixels as bytes are numbers like any other to the network, and its answer to them looks like one: once is enough.
+void warn_of_bytes(std::span<const float> numbers, int64_t example_size, const std::string& name) {
+  const auto first = std::find_if(numbers.begin(), numbers.end(), [](float number) { return number > 1; });
+  if (first == numbers.end()) return;
+  fmt::print(
+      stderr,
+      "lockstep: warning: {}:{}: numbers above 1, up to {}; pixels are expected from 0 to 1, as `lockstep request "
+      "create` writes them: divide those from 0 to 255 by 255\n",
+      printable(name), (first - numbers.begin()) / example_size + 1, *std::max_element(first, numbers.end()));
+}
 
 // The numbers of all examples, one behind the other.
 absl::StatusOr<std::vector<float>> read_instances(const std::string& path, const ImageShape& input) {
@@ -38,6 +51,7 @@ absl::StatusOr<std::vector<float>> read_instances(const std::string& path, const
     LOCKSTEP_RETURN_IF_ERROR(
         reader.read(instances[i], fmt::format("{}:{}", name, i + 1), std::span(numbers).subspan(i * size, size)));
   }
+  warn_of_bytes(numbers, input.size(), name);
   return numbers;
 }
 
@@ -46,9 +60,10 @@ absl::StatusOr<std::vector<float>> read_images(const std::vector<std::string>& p
   float* out = numbers.data();
   for (const std::string& path : paths) {
     LOCKSTEP_ASSIGN_OR_RETURN(const std::string bytes, read_picture(path));
-    LOCKSTEP_ASSIGN_OR_RETURN(const PngImage image, decode_png(bytes, path));
-    LOCKSTEP_ASSIGN_OR_RETURN(const PreparedImage prepared, prepare_image(image, input, path));
-    fmt::print(stderr, "{}: {}\n", path, prepared.how);
+    const std::string name = input_name(path);
+    LOCKSTEP_ASSIGN_OR_RETURN(const PngImage image, decode_png(bytes, name));
+    LOCKSTEP_ASSIGN_OR_RETURN(const PreparedImage prepared, prepare_image(image, input, name));
+    fmt::print(stderr, "{}: {}\n", name, prepared.how);
     LOCKSTEP_RETURN_IF_ERROR(scale_images(KernelContext{}, input.size(), prepared.pixels.data(), out));
     out += input.size();
   }

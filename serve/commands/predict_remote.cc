@@ -2,6 +2,7 @@
 #include <absl/strings/escaping.h>
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -23,7 +24,7 @@ absl::StatusOr<std::vector<std::string>> read_pictures(const std::vector<std::st
   std::vector<std::string> instances;
   for (const std::string& path : paths) {
     LOCKSTEP_ASSIGN_OR_RETURN(const std::string bytes, read_picture(path));
-    if (!has_png_signature(bytes)) LOCKSTEP_RETURN_IF_ERROR(decode_png(bytes, path).status());
+    if (!has_png_signature(bytes)) LOCKSTEP_RETURN_IF_ERROR(decode_png(bytes, input_name(path)).status());
     instances.push_back(fmt::format("{{\"b64\": \"{}\"}}", absl::Base64Escape(bytes)));
   }
   return instances;
@@ -62,15 +63,29 @@ absl::StatusOr<PredictionServer> find_server(const PredictOptions& options) {
   return server;
 }
 
+// Servers count instances from 0, in "(instance 2)"; the reader of a file counts lines from 1.
+absl::Status with_line(const absl::Status& status, const PredictOptions& options) {
+  constexpr std::string_view kInstance = "(instance ";
+  const std::string text(status.message());
+  const size_t at = text.find(kInstance);
+  if (options.json_instances.empty() || at == std::string::npos) return status;
+  const char* const begin = text.data() + at + kInstance.size();
+  int64_t index = 0;
+  const auto read = std::from_chars(begin, text.data() + text.size(), index);
+  const bool told = read.ec == std::errc() && *read.ptr == ')' && index >= 0 && index < kMostOnlineInstances;
+  if (!told) return status;
+  return annotate(status, fmt::format("{}:{}", input_name(options.json_instances), index + 1));
+}
+
 }  // namespace
 
 absl::Status predict_remote(const PredictOptions& options) {
   LOCKSTEP_ASSIGN_OR_RETURN(const PredictionServer server, find_server(options));
   LOCKSTEP_ASSIGN_OR_RETURN(const std::string body, request_body(options));
-  LOCKSTEP_ASSIGN_OR_RETURN(const std::string answer,
-                            ask_for_predictions(server, {options.model, options.version}, body));
+  const auto answer = ask_for_predictions(server, {options.model, options.version}, body);
+  if (!answer.ok()) return with_line(answer.status(), options);
   LOCKSTEP_ASSIGN_OR_RETURN(const std::string text,
-                            answer_text(answer, options.json ? AnswerFormat::kJson : AnswerFormat::kTable));
+                            answer_text(*answer, options.json ? AnswerFormat::kJson : AnswerFormat::kTable));
   return print_result(text);
 }
 

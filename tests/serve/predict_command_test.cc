@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "io/png_writer.h"
+#include "tests/io/http_fixture.h"
 #include "tests/io/io_fixtures.h"
 #include "tests/serve/model_fixture.h"
 #include "tests/support/fault_file.h"
@@ -49,6 +50,7 @@ class PredictCommand : public testing::Test {
 };
 TmpDir* PredictCommand::dir_ = nullptr;
 
+constexpr char kCloudPath[] = "/v1/projects/lockstep/models/m:predict";
 constexpr char kInstance[] = "[0, 1, 0, 0, 0.5, 0, 0, 1, 0, 0, 1, 0]";
 
 TEST_F(PredictCommand, RequestFileGivesTheTable) {
@@ -133,6 +135,58 @@ TEST_F(PredictCommand, PicturesAreRead) {
   expect_failure(1, "predict --model_dir run --image no.png", "lockstep: no.png: no such file; expected a PNG");
   file("photo.jpg", "\xff\xd8\xff\xe0");
   expect_failure(1, "predict --model_dir run --image photo.jpg", "photo.jpg is a JPEG: only PNG is read");
+}
+
+TEST_F(PredictCommand, OnePictureComesFromStandardInput) {
+  std::vector<uint8_t> pixels(40 * 30, 255);
+  for (size_t y = 5; y < 35; ++y) std::fill_n(pixels.begin() + static_cast<std::ptrdiff_t>(y * 30 + 12), 6, uint8_t{0});
+  file("piped.png", encode_png(pixels, 40, 30, 1).value());
+  const Outcome piped = run("predict --model_dir run --image - <piped.png 2>errors");
+  EXPECT_EQ(piped.exit_code, 0);
+  EXPECT_EQ(piped.output, run("predict --model_dir run --image piped.png 2>/dev/null").output);
+  EXPECT_THAT(slurp(dir_->file("errors")), StartsWith("standard input: 30x40 grey"));
+  expect_failure(1, "predict --model_dir run --image - </dev/null", "standard input");
+  expect_failure(2, "predict --model_dir run --image - --image - <piped.png", "--image: standard input (-) is one");
+  expect_failure(2, "predict --model m --image - - <piped.png", "--image: standard input (-) is one picture");
+
+  const HttpFixture server({{kCloudPath, {.body = R"({"predictions": ["seven"]})"}}});
+  const std::string ask = "predict --model m --host " + server.url() + " --image ";
+  EXPECT_EQ(run(ask + "- <piped.png 2>&1").output, "seven\n");
+  run(ask + "piped.png");
+  const auto body = [](const std::string& request) { return request.substr(request.find("\r\n\r\n")); };
+  ASSERT_EQ(server.requests(), 2);
+  EXPECT_EQ(body(server.received()[0]), body(server.received()[1]));
+  expect_failure(1, ask + "- </dev/null", "standard input");
+}
+
+TEST_F(PredictCommand, InstanceThatAServerRefusesIsToldWithItsLine) {
+  file("three.json", "[1]\n[2]\n[3]\n");
+  file("body.json", R"({"instances": [[1], [2], [3]]})");
+  const std::pair<std::string, std::string> cases[] = {
+      {"of 12 numbers (instance 2). Example: []", "lockstep: three.json:3: HTTP request failed."},
+      {"of 12 numbers", "lockstep: HTTP request failed."},
+      {"(instance 100)", "lockstep: HTTP request failed."},
+      {"(instance two)", "lockstep: HTTP request failed."},
+      {"(instance ", "lockstep: HTTP request failed."}};
+  for (const auto& [error, begin] : cases) {
+    const HttpFixture server(
+        {{kCloudPath, {.status = 400, .body = json{{"error", "Prediction failed: " + error}}.dump()}}});
+    const std::string ask = "predict --model m --host " + server.url();
+    const Outcome lines = run(ask + " --json-instances three.json 2>&1");
+    EXPECT_EQ(lines.exit_code, 1);
+    EXPECT_THAT(lines.output, AllOf(StartsWith(begin), HasSubstr(error)));
+    EXPECT_THAT(run(ask + " --json-request body.json 2>&1").output, StartsWith("lockstep: HTTP request failed."));
+  }
+}
+
+TEST_F(PredictCommand, PixelsAsBytesAreWarnedOfOnce) {
+  file("bytes.json", std::string(kInstance) + "\n[0, 255, 0, 0, 9, 0, 0, 255, 0, 0, 254, 0]\n" + kInstance + "\n");
+  const Outcome outcome = run("predict --model_dir run --json-instances bytes.json 2>&1 >table");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(
+      outcome.output,
+      "lockstep: warning: bytes.json:2: numbers above 1, up to 255; pixels are expected from 0 to 1, as `lockstep "
+      "request create` writes them: divide those from 0 to 255 by 255\nModel: run/model.ckpt-7, step 7\n");
 }
 
 TEST_F(PredictCommand, BadInstancesExitWithOneAndTheReason) {
