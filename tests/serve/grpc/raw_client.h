@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A server that says what was asked, and a client that knows nothing of messages.
+// A server that says what was asked, and a client that knows nothing of messages. Sources include before it, for no
+// header may, grpcpp/{create_channel,generic/generic_stub,security/credentials,support/byte_buffer}.h.
 #pragma once
 
 #include <fmt/format.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/security/credentials.h>
-#include <grpcpp/support/byte_buffer.h>
 
 #include <chrono>
 #include <functional>

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Clients that do not say what they have begun to say, or do not listen, keep nobody out.
 #include <gmock/gmock.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
