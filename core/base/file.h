@@ -89,6 +89,8 @@ absl::StatusOr<std::string> read_file(const std::string& path, uint64_t limit_by
 absl::StatusOr<std::string> read_descriptor(int descriptor, const std::string& name, uint64_t limit_bytes);
 bool file_exists(const std::string& path);
 bool is_directory(const std::string& path);
+// Whether something is there that cannot be read twice, or from the middle: a pipe, a terminal, a socket.
+bool is_stream(const std::string& path);
 absl::Status make_directories(const std::string& path);
 absl::Status make_new_directory(const std::string& path);  // AlreadyExists when something of this name is there
 // Renames a file or directory within one file system and fsyncs the directory that receives it.

@@ -34,8 +34,8 @@ void add_inspect_command(CLI::App& app, Command& chosen) {
   inspect
       ->add_option(
           "path", options->path,
-          "IDX, TFRecords, TensorBoard events, checkpoint, .meta graph, SavedModel, ONNX, PNG, JSON, or a directory of "
-          "these")
+          "IDX, TFRecords, TensorBoard events, checkpoint, .meta graph, SavedModel, ONNX, PNG, JSON, other text, or a "
+          "directory of these")
       ->type_name("")
       ->required();
   inspect->add_flag("--json", options->json, "Print JSON instead of tables");

@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::string_view kExpected =
     "expected IDX, TFRecords, TensorBoard events, a TensorFlow checkpoint (its prefix or one of its files), a "
-    "SavedModel, ONNX, PNG, JSON, or a directory of these";
+    "SavedModel, ONNX, PNG, JSON, other text, or a directory of these";
 constexpr int kMostLevels = 8;  // of sub-directories
 constexpr size_t kMostFiles = 10'000;
 
@@ -267,8 +267,13 @@ absl::StatusOr<InspectReport> inspect(const std::string& path) {
     inspect_bundle(report);  // a prefix
     return report;
   }
+  if (is_stream(path)) {
+    return absl::InvalidArgumentError(fmt::format(
+        "{}: a pipe or a device, of which no part can be read twice: inspect a file, which it can be written to",
+        path));
+  }
   LOCKSTEP_ASSIGN_OR_RETURN(const FileKind kind, kind_of(path));
-  if (kind == FileKind::kUnknown || kind == FileKind::kText) return not_recognised(path);
+  if (kind == FileKind::kUnknown) return not_recognised(path);
   inspect_as(kind, report);
   return report;
 }

@@ -198,6 +198,15 @@ TEST(Directories, AreMadeListedAndTold) {
   EXPECT_FALSE(sync_directory(dir.file("z")).ok());
 }
 
+TEST(Files, StreamsAreTold) {
+  const TmpDir dir;
+  spill(dir.file("z"), "");
+  ASSERT_EQ(::mkfifo(dir.file("pipe").c_str(), 0600), 0);
+  EXPECT_TRUE(is_stream(dir.file("pipe")));
+  EXPECT_TRUE(is_stream("/dev/null"));
+  for (const std::string& path : {dir.file("z"), dir.path(), dir.file("absent")}) EXPECT_FALSE(is_stream(path)) << path;
+}
+
 TEST(Directories, NewOneIsRefusedWhereSomethingIs) {
   const TmpDir dir;
   ASSERT_TRUE(make_new_directory(dir.file("a")).ok());

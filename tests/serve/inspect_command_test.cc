@@ -51,9 +51,17 @@ TEST(InspectCommand, DamageIsPrintedAndExitsWithOne) {
 
 TEST(InspectCommand, WhatIsNoneOfTheKnownFilesExitsWithOne) {
   TmpDir dir;
-  spill(dir.file("x"), "hello");
+  spill(dir.file("x"), "hello\x01");
   EXPECT_EQ(run(dir.file("x") + " 2>/dev/null").exit_code, 1);
   EXPECT_THAT(run(dir.file("x") + " 2>&1").output, HasSubstr("not recognised"));
+  spill(dir.file("model.yaml"), "classes: 3\n");
+  const Outcome text = run(dir.file("model.yaml"));
+  EXPECT_EQ(text.exit_code, 0);
+  EXPECT_THAT(text.output, StartsWith(dir.file("model.yaml") + ": text\n"));
+  const Outcome pipe =
+      run_shell("cat " + dir.file("model.yaml") + " | " + LOCKSTEP_PROGRAM + " inspect /dev/stdin 2>&1");
+  EXPECT_EQ(pipe.exit_code, 1);
+  EXPECT_THAT(pipe.output, StartsWith("lockstep: /dev/stdin: a pipe or a device"));
   EXPECT_EQ(run("2>/dev/null").exit_code, 2);
   EXPECT_EQ(run("a b 2>/dev/null").exit_code, 2);
   EXPECT_THAT(run("--jsn a 2>&1").output, HasSubstr("unknown flag `--jsn` (did you mean `--json`?)"));

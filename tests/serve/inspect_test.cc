@@ -262,7 +262,7 @@ TEST_F(Inspect, MetaGraphBesideACheckpoint) {
   EXPECT_THAT(inspected(file("cut.meta", bytes.substr(0, bytes.size() / 2))).damage,
               ElementsAre(HasSubstr("no protobuf MetaGraphDef")));
   EXPECT_THAT(inspected(file("empty.meta", "")).damage, ElementsAre(HasSubstr("without a graph")));
-  EXPECT_FALSE(inspect(file("other.meta", "name=x\n")).ok());
+  EXPECT_EQ(inspected(file("other.meta", "name=x\n")).kind, "text");
 }
 
 TEST_F(Inspect, CheckpointState) {
@@ -542,8 +542,9 @@ TEST_F(Inspect, ARunDirectoryIsInspectedWhole) {
 }
 
 TEST_F(Inspect, OtherFilesAreRefusedWithWhatIsExpected) {
-  EXPECT_THAT(message_of(inspect(file("x", "plain text")).status()),
-              AllOf(HasSubstr("not recognised (it begins with `plain text`)"), HasSubstr("TFRecords")));
+  EXPECT_THAT(message_of(inspect(file("x", "plain\x01text")).status()),
+              AllOf(HasSubstr("not recognised (it begins with `plain\\x01text`)"), HasSubstr("TFRecords")));
+  EXPECT_EQ(inspected(file("z", "plain text")).kind, "text");
   EXPECT_TRUE(absl::IsInvalidArgument(inspect(file("y", std::string("\x01\x02\xfe\xff", 4))).status()));
   const absl::Status absent = inspect(dir_.file("absent")).status();
   EXPECT_TRUE(absl::IsNotFound(absent));
