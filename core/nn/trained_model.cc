@@ -147,6 +147,16 @@ absl::StatusOr<TrainedModel> from_onnx(const std::string& path) {
 
 // --- What is it? ---
 
+// " (it holds …: name that file)", or "". A directory says which of its models is meant by its layout; ONNX has none.
+std::string onnx_files_in(const std::string& directory) {
+  auto names = list_directory(directory);
+  if (!names.ok()) return "";
+  std::erase_if(*names, [](const std::string& name) { return !name.ends_with(".onnx"); });
+  if (names->empty()) return "";
+  return fmt::format(" (it holds {}: name {})", fmt::join(*names, ", "),
+                     names->size() == 1 ? "that file" : "one of these files");
+}
+
 enum class Kind { kRun, kSavedModel, kOnnx, kCheckpoint };
 
 absl::StatusOr<Kind> kind_of(const std::string& path) {
@@ -154,13 +164,17 @@ absl::StatusOr<Kind> kind_of(const std::string& path) {
     if (file_exists(join_path(path, kModelYaml))) return Kind::kRun;
     if (saved_model_directory(path).ok()) return Kind::kSavedModel;
     if (bundle_prefix(path).ok()) return Kind::kCheckpoint;
-    return not_a_model(path, "a directory without a model.yaml, a saved_model.pb or a checkpoint");
+    return not_a_model(path,
+                       "a directory without a model.yaml, a saved_model.pb or a checkpoint" + onnx_files_in(path));
   }
   if (base_name(path) == "saved_model.pb" && file_exists(path)) return Kind::kSavedModel;
   if (path.ends_with(".onnx") && file_exists(path)) return Kind::kOnnx;
   const auto prefix = bundle_prefix(path);
   if (prefix.ok()) return Kind::kCheckpoint;
   if (!file_exists(path)) return missing(path);
+  if (is_stream(path)) {
+    return not_a_model(path, "a pipe or a device, of which no part can be read twice: give a file, by its own name");
+  }
   return strip_bundle_suffix(path) ? prefix.status() : not_a_model(path, "a file of another kind");
 }
 
@@ -267,6 +281,7 @@ absl::StatusOr<TrainedModel> load_for_network(const std::string& path, const Mod
   LOCKSTEP_ASSIGN_OR_RETURN(TrainedModel model, load_whatever_it_is(path));
   LOCKSTEP_RETURN_IF_ERROR(same_network(config, model.config, path));
   model.config = config;
+  model.training_warnings.clear();  // the description has the dropouts that the file lacks
   return model;
 }
 

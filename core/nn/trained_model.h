@@ -21,6 +21,8 @@ struct TrainedModel {
   std::vector<std::string> sources;
   // What the caller should log: damaged newer checkpoints that were passed over, say.
   std::vector<std::string> warnings;
+  // What only who trains the model on must know: predictions do not depend on it.
+  std::vector<std::string> training_warnings;
 };
 
 // Loads what `path` means:

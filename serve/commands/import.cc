@@ -50,7 +50,9 @@ std::string layer_table(const TrainedModel& model, const Network& network) {
 
 absl::Status run(const ImportOptions& options) {
   LOCKSTEP_ASSIGN_OR_RETURN(const TrainedModel model, load(options));
-  for (const std::string& warning : model.warnings) fmt::print(stderr, "lockstep: warning: {}\n", printable(warning));
+  for (const auto* warnings : {&model.warnings, &model.training_warnings}) {
+    for (const std::string& warning : *warnings) fmt::print(stderr, "lockstep: warning: {}\n", printable(warning));
+  }
   LOCKSTEP_ASSIGN_OR_RETURN(const Network network, Network::build(model.config));
   LOCKSTEP_RETURN_IF_ERROR(write_run_directory(model, options.directory));
   fmt::print("{}", layer_table(model, network));

@@ -135,8 +135,16 @@ TEST_F(TrainedModelTest, OtherPathsAreNoModels) {
             dir_.file("no/model") +
                 ": no such file or directory; expected a run directory (--output_dir of mnist_train), a SavedModel, an "
                 "ONNX file (.onnx) or a checkpoint (such as out/model.ckpt-200)");
+  EXPECT_THAT(message("/dev/null"), StartsWith("/dev/null: not a model: a pipe or a device, of which no part"));
+  spill(dir_.file("cut.onnx"), "\x08");
+  EXPECT_THAT(message(dir_.file("cut.onnx")),
+              HasSubstr("cut.onnx: 1 bytes that are no ONNX model; damaged or cut off?"));
   const TmpDir empty;
   EXPECT_THAT(message(empty.path()), StartsWith(empty.path() + ": not a model: a directory without a model.yaml"));
+  spill(empty.file("a.onnx"), "");
+  EXPECT_THAT(message(empty.path()), HasSubstr("or a checkpoint (it holds a.onnx: name that file); expected a run"));
+  spill(empty.file("b.onnx"), "");
+  EXPECT_THAT(message(empty.path()), HasSubstr("(it holds a.onnx, b.onnx: name one of these files)"));
   spill(empty.file("model.yaml"), to_yaml(config_));
   EXPECT_THAT(message(empty.path()), HasSubstr("a directory without a checkpoint"));
 }

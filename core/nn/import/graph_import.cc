@@ -289,6 +289,12 @@ absl::StatusOr<TrainedModel> import_graph(const proto::MetaGraphDef& meta_graph,
   for (const std::string& note : head.notes) builder.chain().note(note);
   LOCKSTEP_ASSIGN_OR_RETURN(TrainedModel model, builder.chain().finish());
   model.global_step = frozen_step(graph, values);
+  for (const TensorRef& dropout : walk.idle_dropouts) {
+    model.training_warnings.push_back(graph.describe(dropout) +
+                                      ": a dropout by its name, whose rate is not in a graph for prediction; to train "
+                                      "on with it, add it to model.yaml "
+                                      "(`- dropout: {rate: …}`)");
+  }
   return model;
 }
 

@@ -79,8 +79,9 @@ absl::StatusOr<std::vector<int64_t>> constant_values(const GraphView& graph, con
 
 }  // namespace
 
-absl::StatusOr<TensorRef> GraphValues::skip_copies(TensorRef tensor) {
+absl::StatusOr<TensorRef> GraphValues::skip_copies(TensorRef tensor, std::vector<TensorRef>* skipped) {
   while (is_one_of(kCopies, tensor.node->op())) {
+    if (skipped != nullptr) skipped->push_back(tensor);
     const bool many = tensor.node->op() == "IdentityN";
     LOCKSTEP_ASSIGN_OR_RETURN(tensor, graph_.input(tensor, many ? tensor.port : 0));
   }

@@ -24,8 +24,8 @@ class GraphValues {
   // Borrows both.
   GraphValues(GraphView& graph, const GraphVariables& variables) : graph_(graph), variables_(variables) {}
 
-  // `tensor`, or what it is a plain copy of.
-  absl::StatusOr<TensorRef> skip_copies(TensorRef tensor);
+  // `tensor`, or what it is a plain copy of; the copies are appended to `skipped`, unless that is null.
+  absl::StatusOr<TensorRef> skip_copies(TensorRef tensor, std::vector<TensorRef>* skipped = nullptr);
 
   // Whether `tensor` is a weight: a variable or a constant, perhaps reshaped.
   absl::StatusOr<bool> is_param(TensorRef tensor);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <iterator>
 #include <map>
 #include <string_view>
 
@@ -18,6 +19,18 @@ constexpr double kRateTolerance = 1e-4;
 
 // A rate as its author wrote it: 0.4, not the double nearest to the float nearest to it.
 double shortest(double rate) { return std::strtod(fmt::format("{}", static_cast<float>(rate)).c_str(), nullptr); }
+
+// `dropout/Identity`, say, which Keras, tf.layers and our export leave of a dropout in a graph for prediction. Deeper
+// in its scope (`dropout/cond/Identity`) there are copies of a dropout that is still there.
+bool is_idle_dropout(const TensorRef& copy) {
+  if (copy.node->op() != "Identity") return false;
+  const std::string_view name = copy.node->name();
+  const size_t slash = name.rfind('/');
+  if (name.substr(slash + 1).starts_with("dropout")) return true;  // npos + 1 is 0: all of it
+  if (slash == std::string_view::npos) return false;
+  const std::string_view scopes = name.substr(0, slash);
+  return scopes.substr(scopes.rfind('/') + 1).starts_with("dropout");
+}
 
 bool starts_network(const std::string& op) {
   return op == "Placeholder" || op.starts_with("QueueDequeue") || op == "IteratorGetNext";
@@ -38,7 +51,9 @@ class Walker {
 
   absl::StatusOr<GraphWalk> walk(TensorRef at) {
     while (true) {
-      LOCKSTEP_ASSIGN_OR_RETURN(at, values_.skip_copies(at));
+      std::vector<TensorRef> copies;
+      LOCKSTEP_ASSIGN_OR_RETURN(at, values_.skip_copies(at, &copies));
+      std::copy_if(copies.begin(), copies.end(), std::back_inserter(walk_.idle_dropouts), is_idle_dropout);
       LOCKSTEP_RETURN_IF_ERROR(graph_.step(at));
       if (!seen_.insert(at).second) return graph_.error(at, "the graph goes round in a circle");
       const std::string& op = at.node->op();
@@ -47,6 +62,7 @@ class Walker {
     }
     walk_.input = at;
     std::reverse(walk_.steps.begin(), walk_.steps.end());
+    std::reverse(walk_.idle_dropouts.begin(), walk_.idle_dropouts.end());
     return std::move(walk_);
   }
 

@@ -27,7 +27,8 @@ struct GraphStep {
 
 struct GraphWalk {
   TensorRef input;
-  std::vector<GraphStep> steps;  // from the input on
+  std::vector<GraphStep> steps;          // from the input on
+  std::vector<TensorRef> idle_dropouts;  // copies where, by their name, the network that was trained had a dropout
 };
 
 // Walks from `logits` to the input: a node of `inputs`, else a placeholder or, in a training graph, what a queue or an

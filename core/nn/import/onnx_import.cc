@@ -385,7 +385,8 @@ int64_t global_step_of(const onnx::ModelProto& model) {
 absl::StatusOr<TrainedModel> import_onnx(std::string_view bytes, const std::string& path) {
   onnx::ModelProto model;
   if (bytes.empty() || !parse_protobuf(bytes, &model)) {
-    return absl::DataLossError(fmt::format("{}: {} bytes that are no ONNX model", path, bytes.size()));
+    return absl::DataLossError(
+        fmt::format("{}: {} bytes that are no ONNX model; damaged or cut off?", path, bytes.size()));
   }
   LOCKSTEP_RETURN_IF_ERROR(OnnxGraph::check(model, path));
   LOCKSTEP_ASSIGN_OR_RETURN(TrainedModel imported, OnnxImporter(model, path).run());

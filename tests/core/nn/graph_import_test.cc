@@ -297,6 +297,27 @@ TEST_F(NnGraphImport, DropoutOfEveryAgeIsRecognised) {
   expect_unsupported({"node `scaled` (Mul)", "keeps 0.75 of the numbers but scales them by 1.5"});
 }
 
+// What is left of a dropout in a graph for prediction: nothing but a copy with its name.
+TEST_F(NnGraphImport, DropoutThatIsOnlyANameIsToldToWhoTrains) {
+  for (const char* name : {"dropout", "dropout/Identity", "tower/dropout_1/Identity"}) {
+    graph_.node(name, "Identity", {"reshape"});
+    graph_.rewire("matmul", 0, name);
+    const auto model = graph_.import();
+    ASSERT_TRUE(model.ok()) << name << ": " << model.status();
+    EXPECT_THAT(model->warnings, IsEmpty()) << name;
+    EXPECT_THAT(model->training_warnings,
+                ElementsAre(AllOf(HasSubstr("node `" + std::string(name) + "` (Identity)"), HasSubstr("model.yaml"))));
+  }
+  // A copy of another name, also behind a dropout that is in the graph.
+  for (const char* name : {"identity", "my_dropout/Identity", "dropout/cond/Identity"}) {
+    graph_.node(name, "Identity", {"reshape"});
+    graph_.rewire("matmul", 0, name);
+    const auto model = graph_.import();
+    ASSERT_TRUE(model.ok()) << name << ": " << model.status();
+    EXPECT_THAT(model->training_warnings, IsEmpty()) << name;
+  }
+}
+
 // The last layer gives one number a class, as it is.
 TEST_F(NnGraphImport, WhatFollowsTheLastDenseLayerIsRefusedByName) {
   graph_.node("cut", "Relu", {"logits"});

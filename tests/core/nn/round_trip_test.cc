@@ -2,6 +2,9 @@
 // What we export we import again: the same layers and the same bits.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <variant>
+
 #include "core/nn/init.h"
 #include "core/nn/onnx_export.h"
 #include "core/nn/saved_model_export.h"
@@ -68,9 +71,14 @@ TEST_P(NnRoundTrip, SavedModel) {
   const auto exported = export_saved_model(dir_.file("Servo"), config_, network_, weights_.data(), 42);
   ASSERT_TRUE(exported.ok()) << exported.status();
   expect_same(load_trained_model(dir_.file("Servo")), 42);
+  const bool drops = std::any_of(config_.layers.begin(), config_.layers.end(), [](const LayerConfig& layer) {
+    return std::holds_alternative<DropoutConfig>(layer.kind);
+  });
+  EXPECT_EQ(load_trained_model(*exported)->training_warnings.size(), drops ? 1 : 0);
   const auto described = load_trained_model(dir_.file("Servo"), config_);
   expect_same(described, 42);
   EXPECT_EQ(to_yaml(described->config), to_yaml(config_));
+  EXPECT_THAT(described->training_warnings, testing::IsEmpty());
   expect_same(load_trained_model(*exported + "/saved_model.pb"), 42);
 }
 
