@@ -139,7 +139,8 @@ absl::Status remove_version(const std::string& base, const std::string& name) {
   return link ? remove_tree(doomed) : remove_marked(doomed);
 }
 
-absl::Status remove_old_versions(const std::string& base, int64_t keep) {
+absl::Status remove_old_versions(const std::string& base, const SavedModelWriteOptions& options) {
+  const int64_t keep = options.exports_to_keep;
   if (keep == 0) return absl::OkStatus();
   LOCKSTEP_ASSIGN_OR_RETURN(auto versions, saved_model_versions(base));
   // A numbered directory of something else is not ours to remove.
@@ -147,7 +148,10 @@ absl::Status remove_old_versions(const std::string& base, int64_t keep) {
     return !file_exists(join_path(join_path(base, version.name), kSavedModelFile));
   });
   const size_t surplus = versions.size() - std::min(versions.size(), static_cast<size_t>(keep));
-  for (size_t i = 0; i < surplus; ++i) LOCKSTEP_RETURN_IF_ERROR(remove_version(base, versions[i].name));
+  for (size_t i = 0; i < surplus; ++i) {
+    LOCKSTEP_RETURN_IF_ERROR(remove_version(base, versions[i].name));
+    if (options.on_removed) options.on_removed(join_path(base, versions[i].name));
+  }
   return absl::OkStatus();
 }
 
@@ -162,7 +166,7 @@ absl::StatusOr<std::string> write_saved_model(const std::string& base, const pro
   LOCKSTEP_RETURN_IF_ERROR(write_files(version.directory(), model, std::move(variables)));
   LOCKSTEP_ASSIGN_OR_RETURN(const std::string directory, version.commit());
   LOCKSTEP_RETURN_IF_ERROR(annotate(version.drop_mark(), directory + " is written, but not without a needless file"));
-  absl::Status removed = remove_old_versions(base, options.exports_to_keep);
+  absl::Status removed = remove_old_versions(base, options);
   removed.Update(remove_leftovers(base));
   LOCKSTEP_RETURN_IF_ERROR(annotate(removed, directory + " is written, but older versions could not be removed"));
   return directory;

@@ -24,6 +24,8 @@ struct SavedModelWriteOptions {
   int64_t exports_to_keep = 1;
   // Unix seconds; tests set the clock.
   std::function<int64_t()> now_s = nullptr;
+  // Gets the path of each version that is removed for exports_to_keep, after its removal.
+  std::function<void(const std::string&)> on_removed = nullptr;
 };
 
 // Writes a new version into `base` (made when missing) and returns its directory. Everything goes to the sister

@@ -111,7 +111,8 @@ absl::StatusOr<std::string> export_saved_model(const std::string& base, const Mo
     add_collections(network, graph);
     variables = variables_of(network, weights, &global_step);
   }
-  return write_saved_model(base, model, std::move(variables), {.exports_to_keep = options.exports_to_keep});
+  return write_saved_model(base, model, std::move(variables),
+                           {.exports_to_keep = options.exports_to_keep, .on_removed = options.on_removed});
 }
 
 bool holds_export_of(const std::string& base, const Network& network, const float* weights, int64_t global_step) {

@@ -15,6 +15,7 @@ namespace lockstep {
 struct SavedModelExportOptions {
   bool frozen = false;          // weights as constants in the graph, no variables directory; at most 2 GiB
   int64_t exports_to_keep = 1;  // versions that stay in `base`; 0: all
+  std::function<void(const std::string&)> on_removed = nullptr;  // gets the path of each that went
 };
 
 // Writes a new version into `base` and returns its directory (io/saved_model.h: whole or not at all, numbers always

@@ -16,8 +16,11 @@ absl::Status export_run(const TrainConfig& config, const ModelConfig& model, con
     LOG_INFO("{} has this model already", base);
     return absl::OkStatus();
   }
-  const auto directory =
-      export_saved_model(base, model, network, weights, global_step, {.exports_to_keep = config.exports_to_keep});
+  const auto say_removed = [](const std::string& version) {
+    LOG_INFO("removed the older export {}; --exports_to_keep keeps more", version);
+  };
+  const auto directory = export_saved_model(base, model, network, weights, global_step,
+                                            {.exports_to_keep = config.exports_to_keep, .on_removed = say_removed});
   if (!directory.ok()) {
     return annotate(directory.status(),
                     fmt::format("the run is finished and its checkpoint is safe in {}, but the export failed (the same "

@@ -13,6 +13,7 @@
 #include "io/tensor_bundle.h"
 #include "serve/commands/command_line.h"
 #include "serve/commands/commands.h"
+#include "serve/text_table.h"
 
 namespace lockstep {
 namespace {
@@ -46,9 +47,13 @@ absl::StatusOr<std::string> write(const ExportOptions& options, const TrainedMod
     LOCKSTEP_RETURN_IF_ERROR(export_onnx(path, model.config, network, weights, model.global_step));
     return fmt::format("ONNX model written to: {}", path);
   }
-  LOCKSTEP_ASSIGN_OR_RETURN(
-      const std::string directory,
-      export_saved_model(options.directory, model.config, network, weights, model.global_step, options.saved_model));
+  SavedModelExportOptions saved_model = options.saved_model;
+  saved_model.on_removed = [](const std::string& version) {
+    fmt::print(stderr, "lockstep: removed the older export {}; --exports_to_keep N keeps more, 0 all\n",
+               printable(version));
+  };
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::string directory, export_saved_model(options.directory, model.config, network,
+                                                                            weights, model.global_step, saved_model));
   return fmt::format("SavedModel written to: {}", join_path(directory, "saved_model.pb"));
 }
 
@@ -97,6 +102,11 @@ void add_export_command(CLI::App& app, Command& chosen) {
                           ->type_name("exports")
                           ->check(whole_number());
   command->callback([options, frozen, keep, &chosen] {
+    if (options->format != "onnx" && options->directory.ends_with(".onnx")) {
+      throw CLI::ValidationError("--directory", options->directory +
+                                                    " ends in .onnx: add --format onnx, or name a directory, which "
+                                                    "receives the SavedModel");
+    }
     for (const CLI::Option* only : {frozen, keep}) {
       if (options->format == "onnx" && only->count() > 0) {
         throw CLI::ValidationError(only->get_name(), "is for --format saved_model");

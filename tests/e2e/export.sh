@@ -24,7 +24,11 @@ expect_log "SavedModel written to: run/export/Servo/"
 first=$(ls run/export/Servo)
 train 1 --train_steps 4 --output_dir run
 expect_equal "$first" "$(ls run/export/Servo)" "export of a finished run"
+train 1 --train_steps 2 --output_dir run
+expect_log "nothing is left to train: the run is at step 4, --train_steps=2 ends before that"
+expect_equal "$first" "$(ls run/export/Servo)" "export of a run that is beyond its target"
 train 1 --train_steps 8 --output_dir run
+expect_log "removed the older export run/export/Servo/$first; --exports_to_keep keeps more"
 second=$(ls run/export/Servo)
 [[ $second != *$'\n'* && $second -gt $first ]] || fail "after $first and more training there is: $second"
 train 1 --train_steps 2 --export=false --output_dir silent
@@ -53,6 +57,14 @@ export_model --checkpoint model.ckpt-4 --model "$small_model" --directory frozen
 expect_equal saved_model.pb "$(ls frozen/*)" "a frozen export"
 expect_equal "ONNX model written to: onnx/model.onnx" "$(export_model --model_dir run --format onnx --directory onnx)" \
   "what it says"
+# What goes is named, on standard error.
+export_model --model_dir run --directory kept >/dev/null
+expect_equal 2 "$(grep -c "^lockstep: removed the older export kept/[0-9]*; --exports_to_keep N keeps more" log)" \
+  "exports named as removed"
+# The rate of a dropout is in no graph for prediction; who imports one is told.
+"$LOCKSTEP" import --source kept --directory imported >/dev/null 2>"$work/log" || fail "import of a dropout"
+expect_log "warning: node \`dropout/Identity\` (Identity): a dropout by its name, whose rate is not in a graph"
+
 export_model --model_dir run --format onnx --directory named.onnx >/dev/null
 cmp onnx/model.onnx named.onnx || fail "two ONNX files of one model differ"
 
@@ -62,5 +74,6 @@ expect_refusal 2 "saved_model" --model_dir run --directory x --format tflite
 expect_refusal 2 "--frozen: is for --format saved_model" --model_dir run --directory x --format onnx --frozen
 expect_refusal 1 "nowhere" --model_dir nowhere --directory x
 expect_refusal 1 "copy the model.yaml of the training run there, or" --checkpoint model.ckpt-4 --directory x
-expect_refusal 1 "named.onnx" --model_dir run --directory named.onnx
+expect_refusal 2 "named.onnx ends in .onnx: add --format onnx" --model_dir run --directory named.onnx
+expect_refusal 2 "x.onnx ends in .onnx: add --format onnx" --model_dir run --directory x.onnx
 [[ ! -e x ]] || fail "a refused export left x behind"

@@ -62,6 +62,17 @@ TEST_F(SavedModelTest, WritesTheTreeThatTensorFlowReads) {
   EXPECT_EQ(slurp(*written + "/variables/variables.data-00000-of-00001").size(), 12u);
 }
 
+TEST_F(SavedModelTest, VersionsThatGoAreTold) {
+  std::vector<std::string> removed;
+  SavedModelWriteOptions options{.exports_to_keep = 2, .now_s = [] { return kNow; }};
+  options.on_removed = [&](const std::string& path) {
+    EXPECT_FALSE(file_exists(path));
+    removed.push_back(path);
+  };
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(write_saved_model(base_, model_, variables(), options).ok());
+  EXPECT_THAT(removed, ElementsAre(file(std::to_string(kNow)), file(std::to_string(kNow + 1))));
+}
+
 TEST_F(SavedModelTest, ModelWithoutVariablesHasNoSuchDirectory) {
   const auto written = write_saved_model(base_, model_, {}, {});
   ASSERT_TRUE(written.ok()) << written.status();
