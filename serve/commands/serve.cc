@@ -33,6 +33,8 @@ using std::chrono::seconds;
 using Clock = std::chrono::steady_clock;
 
 constexpr seconds kLastResort{2};
+// `timeout`, service managers and impatient users send a signal twice at once. One that comes later is meant.
+constexpr seconds kSameSignal{1};
 
 struct ServeOptions {
   std::string model_name = "default", model_base_path, token_file;
@@ -59,8 +61,14 @@ class StopSignals {
     }
     return signal;
   }
-  // Another one ends the program at once, as by default.
-  void unblock() const { pthread_sigmask(SIG_UNBLOCK, &signals_, nullptr); }
+  // Forgets those that have come since. From here on another one ends the program at once, as by default: one thread
+  // that takes it is enough.
+  void unblock() const {
+    const timespec no_time{};
+    while (sigtimedwait(&signals_, nullptr, &no_time) > 0) {
+    }
+    pthread_sigmask(SIG_UNBLOCK, &signals_, nullptr);
+  }
 
  private:
   sigset_t signals_{};
@@ -109,7 +117,8 @@ std::string connection_metrics(const HttpServerCounts& counts) {
 }
 
 // Ends the program when requests are left that do not end: what they use must not be destroyed under them.
-void drain(const ServeOptions& options, ModelStore& store, HttpServer& http, GrpcServer* grpc, int signal) {
+void drain(const ServeOptions& options, ModelStore& store, HttpServer& http, GrpcServer* grpc,
+           const StopSignals& signals, int signal) {
   LOG_INFO("{}: answering what has begun, within {} s", signal == SIGTERM ? "SIGTERM" : "SIGINT",
            options.drain_seconds);
   const Clock::time_point by = Clock::now() + seconds(options.drain_seconds);
@@ -117,7 +126,9 @@ void drain(const ServeOptions& options, ModelStore& store, HttpServer& http, Grp
     return std::max(milliseconds(0), std::chrono::duration_cast<milliseconds>(by - Clock::now()));
   };
   // A loader that hangs on a dead disk must not keep the program alive.
-  std::thread([by] {
+  std::thread([by, signals] {
+    std::this_thread::sleep_for(kSameSignal);
+    signals.unblock();
     std::this_thread::sleep_until(by + kLastResort);
     LOG_ERROR("still not stopped {} s after the time for draining: giving up", kLastResort.count());
     std::_Exit(1);
@@ -186,9 +197,8 @@ absl::Status run(ServeOptions options) {
   LOCKSTEP_ASSIGN_OR_RETURN(const auto grpc, start_grpc(options.grpc, options.http, rest, store, metrics));
   print_settings(options, http->port());
   const int signal = signals.wait();
-  signals.unblock();
   // The source goes on for so long: where its disk hangs, the requests that run must be answered none the less.
-  drain(options, store, *http, grpc.get(), signal);
+  drain(options, store, *http, grpc.get(), signals, signal);
   return absl::OkStatus();
 }
 

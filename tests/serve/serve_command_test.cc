@@ -85,6 +85,44 @@ TEST_F(ServeCommandTest, AnswersSwapsAndStops) {
   EXPECT_THAT(slurp(log_), HasSubstr("Stopped; every request has been answered"));
 }
 
+// As GNU timeout and service managers do. A request on its way keeps the server from ending before the second one.
+TEST_F(ServeCommandTest, TheSameSignalTwiceAtOnceIsOne) {
+  write_run(base_);
+  start("--drain_seconds 2");
+  const std::string port = url_.substr(url_.rfind(':') + 1);
+  run_shell("bash -c 'exec 3<>/dev/tcp/127.0.0.1/" + port +
+            "; printf \"POST /v1/models/tiny:predict HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: "
+            "9\\r\\n\\r\\n{\" >&3; "
+            "sleep 20' >/dev/null 2>&1 &");
+  ASSERT_TRUE(soon([&] {
+    return curl("/monitoring/prometheus/metrics").find("lockstep_serving_http_connections 2\n") != std::string::npos;
+  }));
+  ASSERT_EQ(kill(pid_, SIGTERM), 0);
+  ASSERT_TRUE(soon([&] { return slurp(log_).find("SIGTERM: answering") != std::string::npos; }));
+  ASSERT_EQ(kill(pid_, SIGTERM), 0);
+  ASSERT_TRUE(soon([&] { return !is_running(); }));
+  EXPECT_THAT(slurp(log_), HasSubstr("Stopped; every request has been answered"));
+}
+
+// A log that nobody reads any more.
+TEST_F(ServeCommandTest, OutlivesTheReaderOfItsLog) {
+  write_run(base_ + "/1");
+  run_shell(
+      fmt::format("{{ {} serve {} --rest_api_port 0 --model_name tiny --model_base_path {} 2>&1 & echo $! >{}.pid; }} "
+                  "| sed -n -e 'w {}' -e '/Settings/q' >/dev/null 2>&1 &",
+                  LOCKSTEP_PROGRAM, kGrpcFlag, base_, log_, log_));
+  ASSERT_TRUE(soon([&] { return file_exists(log_) && slurp(log_).find("Settings: ") != std::string::npos; }));
+  pid_ = std::stoi(slurp(log_ + ".pid"));
+  std::smatch found;
+  const std::string text = slurp(log_);
+  ASSERT_TRUE(std::regex_search(text, found, std::regex("REST API at (https?://[^/]*)/")));
+  url_ = found[1];
+  write_run(directory_.path() + "/next");  // its version is told to the log
+  ASSERT_TRUE(rename_path(directory_.path() + "/next", base_ + "/2").ok());
+  EXPECT_TRUE(soon([&] { return status("/v1/models/tiny/versions/2") == "200"; }));
+  EXPECT_TRUE(is_running());
+}
+
 TEST_F(ServeCommandTest, AsksForItsToken) {
   write_run(base_);
   ASSERT_TRUE(write_file_atomic(directory_.path() + "/token", "not-for-everyone\n").ok());
