@@ -81,9 +81,7 @@ std::optional<HttpResponse> console_page(const HttpRequest& request) {
 }
 
 std::string url_of(const HttpServerOptions& http, int port) {
-  const bool is_v6 = http.address.find(':') != std::string::npos;
-  return fmt::format("{}://{}:{}", http.tls_certificate.empty() ? "http" : "https",
-                     is_v6 ? "[" + http.address + "]" : http.address, port);
+  return fmt::format("{}://{}", http.tls_certificate.empty() ? "http" : "https", host_and_port(http.address, port));
 }
 
 void print_settings(const ServeOptions& options, int port) {
@@ -99,21 +97,16 @@ void print_settings(const ServeOptions& options, int port) {
 
 // In the text format of Prometheus.
 std::string connection_metrics(const HttpServerCounts& counts) {
-  std::string lines = fmt::format(
-      "# HELP lockstep_serving_http_connections Connections that are open.\n"
-      "# TYPE lockstep_serving_http_connections gauge\nlockstep_serving_http_connections {}\n"
-      "# HELP lockstep_serving_http_total What became of connections and requests.\n"
-      "# TYPE lockstep_serving_http_total counter\n",
-      counts.connections);
-  for (const auto& [event, count] : {std::pair("connection_accepted", counts.accepted),
-                                     {"connection_turned_away", counts.turned_away},
-                                     {"connection_made_room", counts.made_room},
-                                     {"request", counts.requests},
-                                     {"malformed", counts.malformed},
-                                     {"timed_out", counts.timed_out}}) {
-    lines += fmt::format("lockstep_serving_http_total{{event=\"{}\"}} {}\n", event, count);
-  }
-  return lines;
+  constexpr std::string_view kConnections = "lockstep_serving_http_connections";
+  return metric_heading(kConnections, "gauge", "Connections that are open.") +
+         fmt::format("{} {}\n", kConnections, counts.connections) +
+         event_counters("lockstep_serving_http_total", "What became of connections and requests.",
+                        {{"connection_accepted", counts.accepted},
+                         {"connection_turned_away", counts.turned_away},
+                         {"connection_made_room", counts.made_room},
+                         {"request", counts.requests},
+                         {"malformed", counts.malformed},
+                         {"timed_out", counts.timed_out}});
 }
 
 // Ends the program when requests are left that do not end: what they use must not be destroyed under them.

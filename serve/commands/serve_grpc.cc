@@ -33,27 +33,27 @@ GrpcServerOptions options_of(const GrpcFlags& flags, const HttpServerOptions& ht
 
 // In the text format of Prometheus.
 std::string grpc_metrics(const GrpcServerCounts& counts) {
-  std::string lines = fmt::format(
-      "# HELP lockstep_serving_grpc_calls Calls that are open.\n"
-      "# TYPE lockstep_serving_grpc_calls gauge\nlockstep_serving_grpc_calls {}\n"
-      "# HELP lockstep_serving_grpc_connections Connections that are open.\n"
-      "# TYPE lockstep_serving_grpc_connections gauge\nlockstep_serving_grpc_connections {}\n"
-      "# HELP lockstep_serving_grpc_total What became of connections and calls.\n"
-      "# TYPE lockstep_serving_grpc_total counter\n",
-      counts.calls, counts.connections);
-  for (const auto& [event, count] : {std::pair("connection_accepted", counts.accepted),
-                                     {"connection_turned_away", counts.turned_away},
-                                     {"connection_made_room", counts.connections_made_room},
-                                     {"call", counts.begun},
-                                     {"refused", counts.refused},
-                                     {"timed_out", counts.late},
-                                     {"made_room", counts.made_room}}) {
-    lines += fmt::format("lockstep_serving_grpc_total{{event=\"{}\"}} {}\n", event, count);
-  }
-  return lines;
+  constexpr std::string_view kCalls = "lockstep_serving_grpc_calls";
+  constexpr std::string_view kConnections = "lockstep_serving_grpc_connections";
+  return metric_heading(kCalls, "gauge", "Calls that are open.") + fmt::format("{} {}\n", kCalls, counts.calls) +
+         metric_heading(kConnections, "gauge", "Connections that are open.") +
+         fmt::format("{} {}\n", kConnections, counts.connections) +
+         event_counters("lockstep_serving_grpc_total", "What became of connections and calls.",
+                        {{"connection_accepted", counts.accepted},
+                         {"connection_turned_away", counts.turned_away},
+                         {"connection_made_room", counts.connections_made_room},
+                         {"call", counts.begun},
+                         {"refused", counts.refused},
+                         {"timed_out", counts.late},
+                         {"made_room", counts.made_room}});
 }
 
 }  // namespace
+
+std::string host_and_port(const std::string& address, int port) {
+  const bool is_v6 = address.find(':') != std::string::npos;
+  return fmt::format("{}:{}", is_v6 ? "[" + address + "]" : address, port);
+}
 
 void add_grpc_flags(CLI::App& serve, GrpcFlags& flags) {
   serve.add_option("--port", flags.port, "Port of the gRPC API; 0: any free one")
@@ -72,9 +72,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> start_grpc(const GrpcFlags& flags, c
                     fmt::format("gRPC (--port {}; --port 0 takes any free one, --no_grpc none)", flags.port));
   }
   metrics.add_source([&counted = **server] { return grpc_metrics(counted.counts()); });
-  const bool is_v6 = http.address.find(':') != std::string::npos;
-  LOG_INFO("gRPC at {}:{}{}: {}, {}, grpc.health.v1.Health", is_v6 ? "[" + http.address + "]" : http.address,
-           (*server)->port(), http.tls_certificate.empty() ? "" : " over TLS", kPredictionService, kModelService);
+  LOG_INFO("gRPC at {}{}: {}, {}, grpc.health.v1.Health", host_and_port(http.address, (*server)->port()),
+           http.tls_certificate.empty() ? "" : " over TLS", kPredictionService, kModelService);
   return server;
 }
 

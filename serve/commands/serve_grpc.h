@@ -20,6 +20,9 @@ struct GrpcFlags {
   bool is_off = false;  // there, 0 says so
 };
 
+// "127.0.0.1:8500", "[::1]:8500"
+std::string host_and_port(const std::string& address, int port);
+
 void add_grpc_flags(CLI::App& serve, GrpcFlags& flags);
 
 // Serves at the address, with the identity, the token and the bounds that the HTTP server has, and logs where; null

@@ -146,7 +146,6 @@ absl::StatusOr<StagedModel> stage_model(const std::string& origin, const std::st
   // What a server will load, not what it was made of.
   const auto model = load_trained_model(staged.directory);
   if (!model.ok()) return about_origin(model.status(), staged.directory, saved_model_at(origin).value_or(origin));
-  LOCKSTEP_RETURN_IF_ERROR(Network::build(model->config).status());
   return staged;
 }
 

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <initializer_list>
 
 #include "serve/rest/process_metrics.h"
 
@@ -29,10 +28,6 @@ constexpr std::string_view kExampleTotal = ":tensorflow:serving:request_example_
 constexpr std::string_view kBatchExamples = "lockstep_serving_batch_examples";
 constexpr std::string_view kPhaseTime = "lockstep_serving_phase_time_us";
 
-void heading(std::string& out, std::string_view name, std::string_view type, std::string_view help) {
-  out += fmt::format("# HELP {0} {2}\n# TYPE {0} {1}\n", name, type, help);
-}
-
 std::string labels(std::initializer_list<std::pair<std::string_view, std::string_view>> pairs) {
   std::string out;
   for (const auto& [name, value] : pairs) {
@@ -43,6 +38,17 @@ std::string labels(std::initializer_list<std::pair<std::string_view, std::string
 }
 
 }  // namespace
+
+std::string metric_heading(std::string_view name, std::string_view type, std::string_view help) {
+  return fmt::format("# HELP {0} {2}\n# TYPE {0} {1}\n", name, type, help);
+}
+
+std::string event_counters(std::string_view name, std::string_view help,
+                           std::initializer_list<std::pair<std::string_view, int64_t>> events) {
+  std::string out = metric_heading(name, "counter", help);
+  for (const auto& [event, count] : events) out += fmt::format("{}{{event=\"{}\"}} {}\n", name, event, count);
+  return out;
+}
 
 std::string metric_label(std::string_view name, std::string_view value) {
   std::string out(name);
@@ -134,17 +140,20 @@ void Metrics::add_source(std::function<std::string()> lines) {
 }
 
 void Metrics::append_requests(std::string& out) const {
-  heading(out, kRequestCount, "counter", "Requests by model and status; no model's name: not one that is served.");
+  out += metric_heading(kRequestCount, "counter",
+                        "Requests by model and status; no model's name: not one that is served.");
   for (const auto& [names, count] : requests_) {
     const auto& [name, status, unused] = names;
     out += fmt::format("{}{{{}}} {}\n", kRequestCount, labels({{"model_name", name}, {"status", status}}), count);
   }
-  heading(out, kRequestLatency, "histogram", "Microseconds from request to answer, of requests that succeeded.");
+  out +=
+      metric_heading(kRequestLatency, "histogram", "Microseconds from request to answer, of requests that succeeded.");
   for (const auto& [names, histogram] : latency_us_) {
     const auto& [name, api, entrypoint] = names;
     histogram.append(out, kRequestLatency, labels({{"model_name", name}, {"API", api}, {"entrypoint", entrypoint}}));
   }
-  heading(out, kRuntimeLatency, "histogram", "Microseconds of the pass of the network that answered a request.");
+  out +=
+      metric_heading(kRuntimeLatency, "histogram", "Microseconds of the pass of the network that answered a request.");
   for (const auto& [names, histogram] : runtime_us_) {
     const auto& [name, api, unused] = names;
     histogram.append(out, kRuntimeLatency, labels({{"model_name", name}, {"API", api}, {"runtime", "Lockstep"}}));
@@ -152,17 +161,18 @@ void Metrics::append_requests(std::string& out) const {
 }
 
 void Metrics::append_models(std::string& out) const {
-  heading(out, kExampleTotal, "counter", "Examples predicted.");
+  out += metric_heading(kExampleTotal, "counter", "Examples predicted.");
   for (const auto& [name, model] : models_) {
     out += fmt::format("{}{{{}}} {}\n", kExampleTotal, labels({{"model", name}}), model.examples_total);
   }
-  heading(out, kExampleCounts, "histogram", "Examples in a request.");
+  out += metric_heading(kExampleCounts, "histogram", "Examples in a request.");
   for (const auto& [name, model] : models_) model.examples.append(out, kExampleCounts, labels({{"model", name}}));
-  heading(out, kBatchExamples, "histogram", "Examples in the pass of the network that answered a request.");
+  out += metric_heading(kBatchExamples, "histogram", "Examples in the pass of the network that answered a request.");
   for (const auto& [name, model] : models_) {
     model.batch_examples.append(out, kBatchExamples, labels({{"model_name", name}}));
   }
-  heading(out, kPhaseTime, "histogram", "Microseconds of a prediction: parsing, waiting, the network, writing.");
+  out +=
+      metric_heading(kPhaseTime, "histogram", "Microseconds of a prediction: parsing, waiting, the network, writing.");
   for (const auto& [name, model] : models_) {
     const std::array<std::pair<std::string_view, const Histogram*>, 4> phases{
         {{"parse", &model.parse_us}, {"queue", &model.queue_us}, {"run", &model.run_us}, {"answer", &model.answer_us}}};

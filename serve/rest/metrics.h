@@ -6,11 +6,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "core/base/status.h"
@@ -97,6 +99,11 @@ class Metrics {
   std::vector<std::function<std::string()>> sources_;
 };
 
+// The lines above the values of a metric.
+std::string metric_heading(std::string_view name, std::string_view type, std::string_view help);
+// A counter with a value for each `event`, heading included.
+std::string event_counters(std::string_view name, std::string_view help,
+                           std::initializer_list<std::pair<std::string_view, int64_t>> events);
 // `name="value"`, the value escaped as Prometheus wants it.
 std::string metric_label(std::string_view name, std::string_view value);
 

@@ -135,9 +135,8 @@ class Router {
 
   HttpResponse metrics_page() const {
     std::string page = metrics_.prometheus();
-    page +=
-        "# HELP lockstep_serving_model_version_state State of a version: 10 START, 20 LOADING, 30 AVAILABLE, "
-        "40 UNLOADING.\n# TYPE lockstep_serving_model_version_state gauge\n";
+    page += metric_heading("lockstep_serving_model_version_state", "gauge",
+                           "State of a version: 10 START, 20 LOADING, 30 AVAILABLE, 40 UNLOADING.");
     for (const auto& [name, versions] : all_models()) {
       for (const VersionStatus& version : versions) {
         page +=

@@ -2,8 +2,8 @@
 // Requests over gRPC, for a served model of 4 x 3 grey pixels. First character: 0 a PredictRequest, 1 a
 // ClassificationRequest, 2 a GetModelMetadataRequest, 3 a GetModelStatusRequest, in protobuf's text format; 4 to 7 the
 // same as bytes.
+#include <chrono>
 #include <future>
-#include <thread>
 
 #include "core/base/check.h"
 #include "io/protobuf_bytes.h"
@@ -11,44 +11,21 @@
 #include "serve/grpc/proto/serving.pb.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/message_text.h"
-#include "tests/serve/model_fixture.h"
+#include "tests/fuzz/served_model.h"
 
 namespace {
 
 using namespace lockstep;
 namespace serving = tensorflow::serving;
 
-// A server without sockets, for as long as the process lives.
-class Server {
- public:
-  Server() {
-    const std::string directory = scratch_directory().path() + "/model";
-    write_run(directory);
-    store_.set_wanted("fuzz", {{"m", {{1, "v1", directory}}, std::nullopt}});
-    while (!store_.ready()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    RestOptions options;
-    options.most_examples = 100;
-    options.most_png_pixels = 1 << 16;
-    handler_ = make_prediction_service(store_, metrics_, options);
-  }
-
-  absl::StatusOr<std::string> ask(const std::string& method, const std::string& body) {
-    std::promise<absl::StatusOr<std::string>> answer;
-    const auto now = std::chrono::steady_clock::now();
-    handler_({method, body, now, now + std::chrono::hours(1)},
-             [&](absl::StatusOr<std::string> given) { answer.set_value(std::move(given)); });
-    return answer.get_future().get();
-  }
-
- private:
-  ModelStore store_{StoreOptions{}};
-  Metrics metrics_;
-  GrpcHandler handler_;
-};
-
 absl::StatusOr<std::string> ask(const std::string& method, const std::string& body) {
-  static Server server;
-  return server.ask(method, body);
+  static ServedModel served;
+  static const GrpcHandler handler = make_prediction_service(served.store, served.metrics, served.options);
+  std::promise<absl::StatusOr<std::string>> answer;
+  const auto now = std::chrono::steady_clock::now();
+  handler({method, body, now, now + std::chrono::hours(1)},
+          [&](absl::StatusOr<std::string> given) { answer.set_value(std::move(given)); });
+  return answer.get_future().get();
 }
 
 // An answer is a message of its type; an error tells whose fault it is.

@@ -4,15 +4,13 @@
 // each.
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "core/base/check.h"
-#include "serve/models/model_store.h"
 #include "serve/rest/plain_request.h"
 #include "serve/rest/predict_request.h"
 #include "serve/rest/router.h"
 #include "tests/fuzz/fuzz_input.h"
-#include "tests/serve/model_fixture.h"
+#include "tests/fuzz/served_model.h"
 #include "tests/serve/rest/ask_handler.h"
 
 namespace {
@@ -58,28 +56,6 @@ void check_plain(const std::string& body) {
   LOCKSTEP_CHECK(json.value("signature_name", "") == plain->signature_name);
 }
 
-// A server without sockets, for as long as the process lives.
-class Server {
- public:
-  Server() {
-    const std::string directory = scratch_directory().path() + "/model";
-    write_run(directory);
-    store_.set_wanted("fuzz", {{"m", {{1, "v1", directory}}, std::nullopt}});
-    while (!store_.ready()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    RestOptions options;
-    options.most_examples = 100;
-    options.most_png_pixels = 1 << 16;
-    handler_ = make_rest_handler(store_, metrics_, options);
-  }
-
-  HttpResponse ask(HttpRequest request) { return ask_handler(handler_, std::move(request)); }
-
- private:
-  ModelStore store_{StoreOptions{}};
-  Metrics metrics_;
-  HttpHandler handler_;
-};
-
 std::string take_line(std::string_view& input) {
   const size_t end = std::min(input.find('\n'), input.size());
   const std::string line(input.substr(0, end));
@@ -88,7 +64,8 @@ std::string take_line(std::string_view& input) {
 }
 
 void ask_server(std::string_view input) {
-  static Server server;
+  static ServedModel served;
+  static const HttpHandler handler = make_rest_handler(served.store, served.metrics, served.options);
   HttpRequest request;
   request.received = std::chrono::steady_clock::now();
   request.deadline = request.received + std::chrono::hours(1);
@@ -98,7 +75,7 @@ void ask_server(std::string_view input) {
   request.path = first.substr(std::min(blank + 1, first.size()));
   request.headers.emplace_back("content-type", take_line(input));
   request.body = std::string(input);
-  const HttpResponse response = server.ask(std::move(request));
+  const HttpResponse response = ask_handler(handler, std::move(request));
   LOCKSTEP_CHECK(response.status >= 200 && response.status < 600);
   if (response.content_type != "application/json") return;
   const auto json = nlohmann::json::parse(response.body, nullptr, false);

@@ -6,60 +6,23 @@
 
 #include <csignal>
 #include <nlohmann/json.hpp>
-#include <regex>
-#include <thread>
 
-#include "tests/serve/grpc_flag.h"
+#include "tests/serve/curled_server.h"
 #include "tests/serve/model_fixture.h"
-#include "tests/support/fault_file.h"
-#include "tests/support/run_program.h"
-#include "tests/support/tmp_dir.h"
 
 namespace lockstep {
 namespace {
 
 using testing::HasSubstr;
 
-template <typename Condition>
-bool soon(Condition condition) {
-  for (int i = 0; i < 3000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
-}
-
-class ServeCommandTest : public testing::Test {
+class ServeCommandTest : public testing::Test, protected CurledServer {
  protected:
-  // Starts a server in the background and waits for its address.
   void start(const std::string& flags) {
-    const Outcome started = run_shell(
-        fmt::format("{} serve {} --rest_api_port 0 --model_name tiny --model_base_path {} {} > {} 2>&1 & echo $!",
-                    LOCKSTEP_PROGRAM, kGrpcFlag, base_, flags, log_));
-    pid_ = std::stoi(started.output);
-    ASSERT_TRUE(soon([&] {
-      std::smatch found;
-      const std::string text = file_exists(log_) ? slurp(log_) : "";
-      if (!std::regex_search(text, found, std::regex("REST API at (https?://[^/]*)/"))) return false;
-      url_ = found[1];
-      return true;
-    })) << slurp(log_);
+    start_server(fmt::format("--model_name tiny --model_base_path {} {}", base_, flags));
   }
-  void TearDown() override {
-    if (pid_ > 0) kill(pid_, SIGKILL);
-  }
-  std::string curl(const std::string& path, const std::string& flags = "") const {
-    return run_shell(fmt::format("curl -sS --max-time 30 {} '{}{}' 2>&1", flags, url_, path)).output;
-  }
-  std::string status(const std::string& path, const std::string& flags = "") const {
-    return curl(path, "-o /dev/null -w '%{http_code}' " + flags);
-  }
-  bool is_running() const { return kill(pid_, 0) == 0; }
 
   const TmpDir directory_;
-  const std::string base_ = directory_.path() + "/base", log_ = directory_.path() + "/log";
-  std::string url_;
-  pid_t pid_ = 0;
+  const std::string base_ = directory_.path() + "/base";
 };
 
 TEST_F(ServeCommandTest, AnswersSwapsAndStops) {
@@ -113,10 +76,7 @@ TEST_F(ServeCommandTest, OutlivesTheReaderOfItsLog) {
                   LOCKSTEP_PROGRAM, kGrpcFlag, base_, log_, log_));
   ASSERT_TRUE(soon([&] { return file_exists(log_) && slurp(log_).find("Settings: ") != std::string::npos; }));
   pid_ = std::stoi(slurp(log_ + ".pid"));
-  std::smatch found;
-  const std::string text = slurp(log_);
-  ASSERT_TRUE(std::regex_search(text, found, std::regex("REST API at (https?://[^/]*)/")));
-  url_ = found[1];
+  wait_for_url();
   write_run(directory_.path() + "/next");  // its version is told to the log
   ASSERT_TRUE(rename_path(directory_.path() + "/next", base_ + "/2").ok());
   EXPECT_TRUE(soon([&] { return status("/v1/models/tiny/versions/2") == "200"; }));

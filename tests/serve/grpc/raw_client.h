@@ -10,11 +10,11 @@
 #include <future>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "serve/grpc/grpc_bytes.h"
 #include "serve/grpc/grpc_server.h"
+#include "tests/support/soon.h"
 
 namespace lockstep {
 
@@ -79,15 +79,5 @@ class RawClient {
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<grpc::GenericStub> stub_;
 };
-
-// Whether the condition holds within half a minute.
-template <typename Condition>
-bool soon(Condition condition) {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return false;
-}
 
 }  // namespace lockstep

@@ -12,6 +12,7 @@
 
 #include "core/base/file.h"
 #include "tests/serve/model_fixture.h"
+#include "tests/support/soon.h"
 #include "tests/support/tmp_dir.h"
 
 namespace lockstep {
@@ -29,15 +30,6 @@ layers:
   - dense: {units: 750, activation: relu}
   - dense: {units: 10}
 )";
-
-template <typename Condition>
-bool soon(Condition condition) {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return false;
-}
 
 class ModelStoreTest : public testing::Test {
  protected:

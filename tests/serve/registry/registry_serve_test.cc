@@ -4,15 +4,10 @@
 #include <gmock/gmock.h>
 
 #include <csignal>
-#include <functional>
 #include <nlohmann/json.hpp>
-#include <regex>
-#include <thread>
 
-#include "tests/serve/grpc_flag.h"
+#include "tests/serve/curled_server.h"
 #include "tests/serve/registry/registry_fixture.h"
-#include "tests/support/fault_file.h"
-#include "tests/support/run_program.h"
 
 namespace lockstep {
 namespace {
@@ -23,43 +18,14 @@ using testing::HasSubstr;
 
 constexpr char kBody[] = "-d '{\"instances\": [[0, 0.5, 1, 0, 0.25, 0, 1, 1, 0, 0, 0.125, 1]]}'";
 
-bool soon(const std::function<bool()>& condition) {
-  for (int i = 0; i < 3000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
-}
-
-class RegistryServeTest : public RegistryFixture {
+class RegistryServeTest : public RegistryFixture, protected CurledServer {
  protected:
   // Two models that give different probabilities.
   RegistryServeTest() : first_(write_export(directory_.file("a"), 1)), second_(write_export(directory_.file("b"), 2)) {}
 
-  void start() {
-    const Outcome started =
-        run_shell(fmt::format("env LOCKSTEP_HOME={} {} serve --rest_api_port 0 {} > {} 2>&1 & echo $!", home_,
-                              LOCKSTEP_PROGRAM, kGrpcFlag, log_));
-    pid_ = std::stoi(started.output);
-    ASSERT_TRUE(soon([&] {
-      std::smatch found;
-      const std::string text = file_exists(log_) ? slurp(log_) : "";
-      if (!std::regex_search(text, found, std::regex("REST API at (http://[^/]*)/"))) return false;
-      url_ = found[1];
-      return true;
-    })) << slurp(log_);
-  }
-  void TearDown() override {
-    if (pid_ > 0) kill(pid_, SIGKILL);
-  }
+  void start() { start_server("", "LOCKSTEP_HOME=" + home_); }
   Outcome lockstep(const std::string& arguments) const {
     return run_shell(fmt::format("env LOCKSTEP_HOME={} {} {} 2>&1", home_, LOCKSTEP_PROGRAM, arguments));
-  }
-  std::string curl(const std::string& path, const std::string& flags = "") const {
-    return run_shell(fmt::format("curl -sS --max-time 30 {} '{}{}' 2>&1", flags, url_, path)).output;
-  }
-  std::string code(const std::string& path, const std::string& flags = "") const {
-    return curl(path, "-o /dev/null -w '%{http_code}' " + flags);
   }
   // What the model says of one image; empty when it does not answer.
   json probabilities(const std::string& path) const {
@@ -67,26 +33,24 @@ class RegistryServeTest : public RegistryFixture {
     return answer.contains("predictions") ? answer["predictions"][0]["probabilities"] : json();
   }
 
-  const std::string first_, second_, log_ = directory_.file("log");
-  std::string url_;
-  pid_t pid_ = 0;
+  const std::string first_, second_;
 };
 
 TEST_F(RegistryServeTest, ServesWhatIsCreatedAndNotWhatIsDeleted) {
   start();
   EXPECT_THAT(slurp(log_), AllOf(HasSubstr("has no models"), HasSubstr("lockstep models create NAME"),
                                  HasSubstr("lockstep versions create v1 --model NAME --origin DIR")));
-  EXPECT_EQ(code("/healthz"), "200");
-  EXPECT_EQ(code("/readyz"), "503");
+  EXPECT_EQ(status("/healthz"), "200");
+  EXPECT_EQ(status("/readyz"), "503");
   ASSERT_EQ(lockstep("models create mnist").exit_code, 0);
   ASSERT_TRUE(soon([&] {
     return curl("/v1/models/mnist:predict", kBody).find("versions create v1 --model mnist") != std::string::npos;
   })) << slurp(log_);
-  EXPECT_EQ(code("/v1/models/mnist:predict", kBody), "404");
+  EXPECT_EQ(status("/v1/models/mnist:predict", kBody), "404");
   EXPECT_THAT(curl("/v1/models/mnist"), HasSubstr("it has no version in the registry yet"));
 
   ASSERT_EQ(lockstep("versions create v1 --model mnist --origin " + first_).exit_code, 0);
-  ASSERT_TRUE(soon([&] { return code("/readyz") == "200"; })) << slurp(log_);
+  ASSERT_TRUE(soon([&] { return status("/readyz") == "200"; })) << slurp(log_);
   const json first = probabilities("/v1/models/mnist");
   ASSERT_EQ(first.size(), 3) << slurp(log_);
   EXPECT_EQ(probabilities("/v1/models/mnist/labels/v1"), first);
@@ -95,7 +59,7 @@ TEST_F(RegistryServeTest, ServesWhatIsCreatedAndNotWhatIsDeleted) {
   EXPECT_EQ(probabilities("/v1/projects/p/models/mnist/versions/v1"), cloud);
 
   ASSERT_EQ(lockstep("versions create v2 --model mnist --origin " + second_).exit_code, 0);
-  ASSERT_TRUE(soon([&] { return code("/v1/models/mnist/labels/v2") == "200"; }));
+  ASSERT_TRUE(soon([&] { return status("/v1/models/mnist/labels/v2") == "200"; }));
   ASSERT_TRUE(soon([&] { return !probabilities("/v1/models/mnist/labels/v2").empty(); }));
   const json second = probabilities("/v1/models/mnist/labels/v2");
   ASSERT_NE(second, first);
@@ -106,13 +70,13 @@ TEST_F(RegistryServeTest, ServesWhatIsCreatedAndNotWhatIsDeleted) {
   EXPECT_EQ(probabilities("/v1/projects/p/models/mnist/versions/v1"), cloud);
 
   ASSERT_EQ(lockstep("versions delete v1 --model mnist --quiet").exit_code, 0);
-  ASSERT_TRUE(soon([&] { return code("/v1/models/mnist/labels/v1:predict", kBody) == "404"; }));
-  EXPECT_EQ(code("/v1/projects/p/models/mnist/versions/v1:predict", kBody), "404");
-  EXPECT_EQ(code("/v1/models/mnist/versions/1:predict", kBody), "404");
+  ASSERT_TRUE(soon([&] { return status("/v1/models/mnist/labels/v1:predict", kBody) == "404"; }));
+  EXPECT_EQ(status("/v1/projects/p/models/mnist/versions/v1:predict", kBody), "404");
+  EXPECT_EQ(status("/v1/models/mnist/versions/1:predict", kBody), "404");
   EXPECT_EQ(probabilities("/v1/models/mnist"), second);
   ASSERT_EQ(lockstep("versions delete v2 --model mnist --quiet").exit_code, 0);
   ASSERT_EQ(lockstep("models delete mnist --quiet").exit_code, 0);
-  ASSERT_TRUE(soon([&] { return code("/v1/models/mnist") == "404"; }));
+  ASSERT_TRUE(soon([&] { return status("/v1/models/mnist") == "404"; }));
   EXPECT_EQ(kill(pid_, 0), 0) << slurp(log_);
 }
 
@@ -125,7 +89,7 @@ TEST_F(RegistryServeTest, SaysWhyADamagedVersionDoesNotAnswer) {
   ASSERT_TRUE(soon([&] { return curl("/v1/models/mnist").find("damaged in the registry") != std::string::npos; }))
       << slurp(log_);
   EXPECT_THAT(curl("/readyz"), AllOf(HasSubstr("mnist version 1: END"), HasSubstr(path)));
-  EXPECT_EQ(code("/v1/models/mnist:predict", kBody), "503");
+  EXPECT_EQ(status("/v1/models/mnist:predict", kBody), "503");
 }
 
 TEST_F(RegistryServeTest, DeletedVersionsDoNotAnswerForADamagedOne) {
@@ -137,16 +101,16 @@ TEST_F(RegistryServeTest, DeletedVersionsDoNotAnswerForADamagedOne) {
   spill(path, slurp(path) + "x");
   start();
   ASSERT_TRUE(soon([&] { return !probabilities("/v1/models/m").empty(); }));
-  ASSERT_TRUE(soon([&] { return code("/v1/models/m/labels/v3:predict", kBody) == "503"; }));
+  ASSERT_TRUE(soon([&] { return status("/v1/models/m/labels/v3:predict", kBody) == "503"; }));
   ASSERT_EQ(lockstep("versions set-default v3 --model m").exit_code, 0);
   ASSERT_EQ(lockstep("versions delete v1 --model m --quiet").exit_code, 0);
   ASSERT_EQ(lockstep("versions delete v2 --model m --quiet").exit_code, 0);
   for (const char* version : {"labels/v1", "versions/1", "labels/v2"}) {
     const std::string of_version = fmt::format("/v1/models/m/{}", version);
-    EXPECT_TRUE(soon([&] { return code(of_version + ":predict", kBody) == "404"; })) << version;
-    EXPECT_EQ(code(of_version), "404") << version;
+    EXPECT_TRUE(soon([&] { return status(of_version + ":predict", kBody) == "404"; })) << version;
+    EXPECT_EQ(status(of_version), "404") << version;
   }
-  ASSERT_TRUE(soon([&] { return code("/v1/models/m:predict", kBody) == "503"; }));
+  ASSERT_TRUE(soon([&] { return status("/v1/models/m:predict", kBody) == "503"; }));
   EXPECT_THAT(curl("/v1/models/m:predict", kBody), HasSubstr("damaged in the registry"));
 }
 
@@ -154,7 +118,7 @@ TEST_F(RegistryServeTest, ABrokenNewModelDoesNotTakeTheServerOutOfService) {
   ASSERT_EQ(lockstep("models create m").exit_code, 0);
   ASSERT_EQ(lockstep("versions create v1 --model m --origin " + first_).exit_code, 0);
   start();
-  ASSERT_TRUE(soon([&] { return code("/readyz") == "200"; }));
+  ASSERT_TRUE(soon([&] { return status("/readyz") == "200"; }));
   // Another registry takes its place, with a model that is damaged from the start.
   const std::string other = directory_.file("other"), mine = home_;
   ASSERT_TRUE(run_shell(fmt::format("cp -a {} {}", mine, other)).exit_code == 0);
@@ -166,7 +130,7 @@ TEST_F(RegistryServeTest, ABrokenNewModelDoesNotTakeTheServerOutOfService) {
   ASSERT_TRUE(rename_path(other + "/registry.db", mine + "/registry.db").ok());
   ASSERT_TRUE(soon([&] { return curl("/v1/models/bad").find("damaged in the registry") != std::string::npos; }))
       << slurp(log_);
-  EXPECT_EQ(code("/readyz"), "200");
+  EXPECT_EQ(status("/readyz"), "200");
   EXPECT_FALSE(probabilities("/v1/models/m").empty());
 }
 

@@ -3,11 +3,11 @@
 
 #include <gmock/gmock.h>
 
-#include <functional>
 #include <thread>
 
 #include "tests/serve/registry/registry_fixture.h"
 #include "tests/support/fault_file.h"
+#include "tests/support/soon.h"
 
 namespace lockstep {
 namespace {
@@ -16,14 +16,6 @@ using std::chrono::milliseconds;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-bool soon(const std::function<bool()>& condition) {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return false;
-}
 
 class RegistrySourceTest : public RegistryFixture {
  protected:
