@@ -178,7 +178,7 @@ absl::Status run(ServeOptions options) {
     LOCKSTEP_ASSIGN_OR_RETURN(options.http.bearer_token, read_token(options.token_file));
   }
   secure(options);
-  Metrics metrics;
+  ServingMetrics metrics;
   RestOptions rest;
   rest.pages = console_page;
   rest.bearer_token = options.http.bearer_token;

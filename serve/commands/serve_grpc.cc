@@ -63,7 +63,8 @@ void add_grpc_flags(CLI::App& serve, GrpcFlags& flags) {
 }
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> start_grpc(const GrpcFlags& flags, const HttpServerOptions& http,
-                                                       const RestOptions& rest, ModelStore& store, Metrics& metrics) {
+                                                       const RestOptions& rest, ModelStore& store,
+                                                       ServingMetrics& metrics) {
   if (flags.is_off) return nullptr;
   auto server = GrpcServer::start(options_of(flags, http), make_prediction_service(store, metrics, rest),
                                   [&store] { return store.ready(); });

@@ -28,6 +28,7 @@ void add_grpc_flags(CLI::App& serve, GrpcFlags& flags);
 // Serves at the address, with the identity, the token and the bounds that the HTTP server has, and logs where; null
 // when it is off. Store and metrics are borrowed for as long as the server lives.
 absl::StatusOr<std::unique_ptr<GrpcServer>> start_grpc(const GrpcFlags& flags, const HttpServerOptions& http,
-                                                       const RestOptions& rest, ModelStore& store, Metrics& metrics);
+                                                       const RestOptions& rest, ModelStore& store,
+                                                       ServingMetrics& metrics);
 
 }  // namespace lockstep

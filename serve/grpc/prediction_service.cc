@@ -135,7 +135,7 @@ struct ClassifyMethod {
 template <typename Method>
 class PredictionCall {
  public:
-  PredictionCall(Metrics& metrics, const GrpcRequest& request, GrpcRespond respond)
+  PredictionCall(ServingMetrics& metrics, const GrpcRequest& request, GrpcRespond respond)
       : trace_(metrics, Method::kApi, kEntrypoint, request.received), respond_(std::move(respond)) {}
 
   absl::StatusOr<ParsedPredict> parse(ModelStore& store, const RestOptions& options, const std::string& body) {
@@ -182,7 +182,7 @@ class PredictionCall {
 
 class PredictionService {
  public:
-  PredictionService(ModelStore& store, Metrics& metrics, RestOptions options)
+  PredictionService(ModelStore& store, ServingMetrics& metrics, RestOptions options)
       : store_(store), metrics_(metrics), options_(std::move(options)) {}
 
   void handle(GrpcRequest request, GrpcRespond respond) const {
@@ -260,13 +260,13 @@ class PredictionService {
   }
 
   ModelStore& store_;
-  Metrics& metrics_;
+  ServingMetrics& metrics_;
   const RestOptions options_;
 };
 
 }  // namespace
 
-GrpcHandler make_prediction_service(ModelStore& store, Metrics& metrics, RestOptions options) {
+GrpcHandler make_prediction_service(ModelStore& store, ServingMetrics& metrics, RestOptions options) {
   const auto service = std::make_shared<const PredictionService>(store, metrics, std::move(options));
   return
       [service](GrpcRequest request, GrpcRespond respond) { service->handle(std::move(request), std::move(respond)); };

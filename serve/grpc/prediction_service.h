@@ -17,6 +17,6 @@ inline constexpr char kModelService[] = "tensorflow.serving.ModelService";
 // those count that bound a request. Errors have TensorFlow Serving's codes: InvalidArgument, also for bytes that are no
 // message, NotFound, FailedPrecondition for a signature that there is not, Unavailable, DeadlineExceeded,
 // Unimplemented.
-GrpcHandler make_prediction_service(ModelStore& store, Metrics& metrics, RestOptions options);
+GrpcHandler make_prediction_service(ModelStore& store, ServingMetrics& metrics, RestOptions options);
 
 }  // namespace lockstep

@@ -21,7 +21,8 @@ class PredictionTrace {
   using Clock = std::chrono::steady_clock;
 
   // `api` and `entrypoint` ("predict", "REST") as the metrics know them, for as long as the program runs.
-  PredictionTrace(Metrics& metrics, std::string_view api, std::string_view entrypoint, Clock::time_point received)
+  PredictionTrace(ServingMetrics& metrics, std::string_view api, std::string_view entrypoint,
+                  Clock::time_point received)
       : metrics_(metrics), api_(api), entrypoint_(entrypoint), received_(received) {}
 
   void set_servable(std::shared_ptr<Servable> servable) { servable_ = std::move(servable); }
@@ -49,7 +50,7 @@ class PredictionTrace {
   static double us_since(Clock::time_point start);
 
  private:
-  Metrics& metrics_;
+  ServingMetrics& metrics_;
   const std::string_view api_, entrypoint_;
   const Clock::time_point received_;
   std::shared_ptr<Servable> servable_;

@@ -13,9 +13,9 @@ namespace lockstep {
 namespace {
 
 // TensorFlow Serving's buckets: microseconds from 10 to about 20 minutes, examples from 1 to 16384.
-Histogram latency_histogram() { return {10, 1.8, 33}; }
-Histogram phase_histogram() { return {1, 1.8, 33}; }
-Histogram example_histogram() { return {1, 2, 15}; }
+PrometheusHistogram latency_histogram() { return {10, 1.8, 33}; }
+PrometheusHistogram phase_histogram() { return {1, 1.8, 33}; }
+PrometheusHistogram example_histogram() { return {1, 2, 15}; }
 
 // Models that were ever served keep their series. Who swaps in thousands of names gets one series for all further ones.
 constexpr size_t kMostModels = 1000;
@@ -64,17 +64,18 @@ std::string metric_label(std::string_view name, std::string_view value) {
   return out + '"';
 }
 
-Histogram::Histogram(double scale, double growth, int buckets) : counts_(static_cast<size_t>(buckets)) {
+PrometheusHistogram::PrometheusHistogram(double scale, double growth, int buckets)
+    : counts_(static_cast<size_t>(buckets)) {
   for (int i = 0; i + 1 < buckets; ++i, scale *= growth) limits_.push_back(scale);
 }
 
-void Histogram::add(double value) {
+void PrometheusHistogram::add(double value) {
   ++counts_[static_cast<size_t>(std::lower_bound(limits_.begin(), limits_.end(), value) - limits_.begin())];
   ++count_;
   sum_ += value;
 }
 
-void Histogram::append(std::string& out, std::string_view name, std::string_view label_text) const {
+void PrometheusHistogram::append(std::string& out, std::string_view name, std::string_view label_text) const {
   int64_t cumulative = 0;
   for (size_t i = 0; i < counts_.size(); ++i) {
     cumulative += counts_[i];
@@ -84,7 +85,7 @@ void Histogram::append(std::string& out, std::string_view name, std::string_view
   out += fmt::format("{0}_sum{{{1}}} {2:.9g}\n{0}_count{{{1}}} {3}\n", name, label_text, sum_, count_);
 }
 
-Metrics::Model::Model()
+ServingMetrics::Model::Model()
     : examples(example_histogram()),
       batch_examples(example_histogram()),
       parse_us(phase_histogram()),
@@ -92,11 +93,11 @@ Metrics::Model::Model()
       run_us(phase_histogram()),
       answer_us(phase_histogram()) {}
 
-std::string_view Metrics::counted(std::string_view name) const {
+std::string_view ServingMetrics::counted(std::string_view name) const {
   return models_.size() < kMostModels || models_.contains(name) ? name : "";
 }
 
-Metrics::Model& Metrics::model(std::string_view name) {
+ServingMetrics::Model& ServingMetrics::model(std::string_view name) {
   const auto found = models_.find(name);
   return found != models_.end() ? found->second : models_[std::string(name)];
 }
@@ -109,7 +110,7 @@ static typename Series::mapped_type& at(Series& series,
   return found != series.end() ? found->second : series.emplace(names, make()).first->second;
 }
 
-void Metrics::count_request(const RequestRecord& request) {
+void ServingMetrics::count_request(const RequestRecord& request) {
   const std::string code = absl::StatusCodeToString(request.code);
   const std::lock_guard lock(mutex_);
   const std::string_view name = counted(request.model);
@@ -120,7 +121,7 @@ void Metrics::count_request(const RequestRecord& request) {
   }
 }
 
-void Metrics::observe(const PredictionRecord& prediction) {
+void ServingMetrics::observe(const PredictionRecord& prediction) {
   const std::lock_guard lock(mutex_);
   const std::string_view name = counted(prediction.model);
   Model& of_model = model(name);
@@ -134,12 +135,12 @@ void Metrics::observe(const PredictionRecord& prediction) {
   at(runtime_us_, {name, prediction.api, ""}, latency_histogram).add(prediction.run_us);
 }
 
-void Metrics::add_source(std::function<std::string()> lines) {
+void ServingMetrics::add_source(std::function<std::string()> lines) {
   const std::lock_guard lock(mutex_);
   sources_.push_back(std::move(lines));
 }
 
-void Metrics::append_requests(std::string& out) const {
+void ServingMetrics::append_requests(std::string& out) const {
   out += metric_heading(kRequestCount, "counter",
                         "Requests by model and status; no model's name: not one that is served.");
   for (const auto& [names, count] : requests_) {
@@ -160,7 +161,7 @@ void Metrics::append_requests(std::string& out) const {
   }
 }
 
-void Metrics::append_models(std::string& out) const {
+void ServingMetrics::append_models(std::string& out) const {
   out += metric_heading(kExampleTotal, "counter", "Examples predicted.");
   for (const auto& [name, model] : models_) {
     out += fmt::format("{}{{{}}} {}\n", kExampleTotal, labels({{"model", name}}), model.examples_total);
@@ -174,7 +175,7 @@ void Metrics::append_models(std::string& out) const {
   out +=
       metric_heading(kPhaseTime, "histogram", "Microseconds of a prediction: parsing, waiting, the network, writing.");
   for (const auto& [name, model] : models_) {
-    const std::array<std::pair<std::string_view, const Histogram*>, 4> phases{
+    const std::array<std::pair<std::string_view, const PrometheusHistogram*>, 4> phases{
         {{"parse", &model.parse_us}, {"queue", &model.queue_us}, {"run", &model.run_us}, {"answer", &model.answer_us}}};
     for (const auto& [phase, histogram] : phases) {
       histogram->append(out, kPhaseTime, labels({{"model_name", name}, {"phase", phase}}));
@@ -182,7 +183,7 @@ void Metrics::append_models(std::string& out) const {
   }
 }
 
-std::string Metrics::prometheus() const {
+std::string ServingMetrics::prometheus() const {
   std::string out;
   std::vector<std::function<std::string()>> sources;
   {

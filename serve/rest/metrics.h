@@ -20,10 +20,10 @@
 namespace lockstep {
 
 // Counts of values by size. Not thread-safe.
-class Histogram {
+class PrometheusHistogram {
  public:
   // Bucket i is for values up to scale * growth^i, the last of them for all above.
-  Histogram(double scale, double growth, int buckets);
+  PrometheusHistogram(double scale, double growth, int buckets);
   void add(double value);
   int64_t count() const { return count_; }
   double sum() const { return sum_; }
@@ -55,7 +55,7 @@ struct PredictionRecord {
   double parse_us = 0, queue_us = 0, run_us = 0, answer_us = 0;
 };
 
-class Metrics {
+class ServingMetrics {
  public:
   void count_request(const RequestRecord& request);
   void observe(const PredictionRecord& prediction);
@@ -82,7 +82,7 @@ class Metrics {
 
   struct Model {
     int64_t examples_total = 0;
-    Histogram examples, batch_examples, parse_us, queue_us, run_us, answer_us;
+    PrometheusHistogram examples, batch_examples, parse_us, queue_us, run_us, answer_us;
     Model();
   };
 
@@ -91,10 +91,10 @@ class Metrics {
   void append_requests(std::string& out) const;
   void append_models(std::string& out) const;
 
-  mutable std::mutex mutex_;      // guards what follows
-  Series<int64_t> requests_;      // model, status
-  Series<Histogram> latency_us_;  // model, API, entrypoint
-  Series<Histogram> runtime_us_;  // model, API
+  mutable std::mutex mutex_;                // guards what follows
+  Series<int64_t> requests_;                // model, status
+  Series<PrometheusHistogram> latency_us_;  // model, API, entrypoint
+  Series<PrometheusHistogram> runtime_us_;  // model, API
   std::map<std::string, Model, std::less<>> models_;
   std::vector<std::function<std::string()>> sources_;
 };

@@ -34,7 +34,7 @@ std::string_view api_of(ApiResource resource) {
 // One request on its way. Lives until it is answered.
 class PredictionCall {
  public:
-  PredictionCall(Metrics& metrics, ApiResource resource, Clock::time_point received, HttpRespond respond)
+  PredictionCall(ServingMetrics& metrics, ApiResource resource, Clock::time_point received, HttpRespond respond)
       : resource_(resource),
         trace_(metrics, api_of(resource), cloud() ? "CLOUD_ML" : "REST", received),
         respond_(std::move(respond)) {}
@@ -127,7 +127,7 @@ absl::Status check_request(const ApiPath& path, const HttpRequest& request) {
 
 }  // namespace
 
-void answer_prediction(ModelStore& store, Metrics& metrics, const RestOptions& options, const ApiPath& path,
+void answer_prediction(ModelStore& store, ServingMetrics& metrics, const RestOptions& options, const ApiPath& path,
                        HttpRequest request, HttpRespond respond) {
   const auto call = std::make_shared<PredictionCall>(metrics, path.resource, request.received, std::move(respond));
   auto servable = store.find({path.model, path.version, path.label});

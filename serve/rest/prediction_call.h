@@ -12,7 +12,7 @@ namespace lockstep {
 
 // Answers kPredict, kClassify, kRegress and kCloudPredict, at once or when the network has run, and counts the request.
 // Store and metrics are borrowed until then.
-void answer_prediction(ModelStore& store, Metrics& metrics, const RestOptions& options, const ApiPath& path,
+void answer_prediction(ModelStore& store, ServingMetrics& metrics, const RestOptions& options, const ApiPath& path,
                        HttpRequest request, HttpRespond respond);
 
 }  // namespace lockstep

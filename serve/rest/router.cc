@@ -37,7 +37,7 @@ HttpResponse wrong_method(const HttpRequest& request, std::string_view wanted) {
 
 class Router {
  public:
-  Router(ModelStore& store, Metrics& metrics, RestOptions options)
+  Router(ModelStore& store, ServingMetrics& metrics, RestOptions options)
       : store_(store), metrics_(metrics), options_(std::move(options)) {}
 
   void handle(HttpRequest request, HttpRespond respond) const {
@@ -150,13 +150,13 @@ class Router {
   }
 
   ModelStore& store_;
-  Metrics& metrics_;
+  ServingMetrics& metrics_;
   const RestOptions options_;
 };
 
 }  // namespace
 
-HttpHandler make_rest_handler(ModelStore& store, Metrics& metrics, RestOptions options) {
+HttpHandler make_rest_handler(ModelStore& store, ServingMetrics& metrics, RestOptions options) {
   const auto router = std::make_shared<const Router>(store, metrics, std::move(options));
   return [router](HttpRequest request, HttpRespond respond) { router->handle(std::move(request), std::move(respond)); };
 }

@@ -25,6 +25,6 @@ struct RestOptions {
 
 // Both are borrowed for as long as the handler, or a request of it, lives. The handler is thread-safe and does not
 // block; a HEAD is answered as its GET, with the body for the server to leave out.
-HttpHandler make_rest_handler(ModelStore& store, Metrics& metrics, RestOptions options);
+HttpHandler make_rest_handler(ModelStore& store, ServingMetrics& metrics, RestOptions options);
 
 }  // namespace lockstep

@@ -11,7 +11,7 @@
 #include "serve/grpc/proto/serving.pb.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/fuzz/message_text.h"
-#include "tests/fuzz/served_model.h"
+#include "tests/fuzz/ready_model.h"
 
 namespace {
 
@@ -19,7 +19,7 @@ using namespace lockstep;
 namespace serving = tensorflow::serving;
 
 absl::StatusOr<std::string> ask(const std::string& method, const std::string& body) {
-  static ServedModel served;
+  static ReadyModel served;
   static const GrpcHandler handler = make_prediction_service(served.store, served.metrics, served.options);
   std::promise<absl::StatusOr<std::string>> answer;
   const auto now = std::chrono::steady_clock::now();

@@ -10,7 +10,7 @@
 #include "serve/rest/predict_request.h"
 #include "serve/rest/router.h"
 #include "tests/fuzz/fuzz_input.h"
-#include "tests/fuzz/served_model.h"
+#include "tests/fuzz/ready_model.h"
 #include "tests/serve/rest/ask_handler.h"
 
 namespace {
@@ -64,7 +64,7 @@ std::string take_line(std::string_view& input) {
 }
 
 void ask_server(std::string_view input) {
-  static ServedModel served;
+  static ReadyModel served;
   static const HttpHandler handler = make_rest_handler(served.store, served.metrics, served.options);
   HttpRequest request;
   request.received = std::chrono::steady_clock::now();

@@ -3,9 +3,12 @@
 #   cmake -DWORK_DIR=<scratch> -P planted_violation_test.cmake
 cmake_minimum_required(VERSION 3.25)
 
-# run_check(check expected_rc_is_zero file content) : a tree of that one file.
+# run_check(check found|clean file content [beside content]) : a tree of that one file, and of `beside` with the other content.
 function(run_check check expect file content)
   file(REMOVE_RECURSE "${WORK_DIR}")
+  if(ARGC GREATER 4)
+    file(WRITE "${WORK_DIR}/${ARGV4}" "${ARGV5}")
+  endif()
   file(WRITE "${WORK_DIR}/${file}" "${content}")
   execute_process(COMMAND "${CMAKE_COMMAND}" "-DROOT=${WORK_DIR}" -P "${CMAKE_CURRENT_LIST_DIR}/${check}.cmake"
                   RESULT_VARIABLE rc OUTPUT_VARIABLE output ERROR_VARIABLE output)
@@ -55,4 +58,10 @@ run_check(source_rules_test found kernels/CMakeLists.txt
 run_check(source_rules_test found bench/peers/bare.py "import os\n")
 run_check(source_rules_test clean cmake/flags.cmake
   "# SPDX-License-Identifier: Apache-2.0\nadd_compile_options(-O3)  \n# not -march=native\n")
+# The folders are searched in the order of source_files.cmake: the second header is the one that is told of.
+set(header "// SPDX-License-Identifier: Apache-2.0\n")
+run_check(source_rules_test found serve/twice.h "${header}class alignas(64) Model final : public Base {\n};\n"
+  core/nn/model.h "${header}struct Model {\n};\n")
+run_check(source_rules_test clean serve/once.h "${header}class Model;\nclass Store {\n  struct Model {\n  };\n};\n"
+  core/nn/model.h "${header}struct Model {\n};\n")
 message(STATUS "every planted violation was found")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Fails on a source without its licence line, and on a build file that asks for the builder's own instruction set:
-# releases choose it at run time, and fast-math would break lockstep arithmetic.
+# Fails on a source without its licence line; on two headers that give a type the same name (both in one program break the
+# one-definition rule, and no linker tells); and on a build file that asks for the builder's own instruction set: releases
+# choose it at run time, and fast-math would break lockstep arithmetic.
 include("${CMAKE_CURRENT_LIST_DIR}/source_files.cmake")
 
 file(GLOB_RECURSE build_files RELATIVE "${ROOT}" "${ROOT}/cmake/*.cmake" "${ROOT}/scripts/*")
@@ -26,5 +27,18 @@ foreach(file IN LISTS build_files)
   if(lines)
     list(APPEND violations "${file}: ${lines}")
   endif()
+endforeach()
+
+# Members and nested types are indented.
+find_sources(headers *.h *.cuh)
+foreach(file IN LISTS headers)
+  file(STRINGS "${ROOT}/${file}" lines REGEX "^(struct|class|enum class) [^;<]*{")
+  foreach(line IN LISTS lines)
+    string(REGEX REPLACE "^(struct|class|enum class) (alignas[^ ]* )?([A-Za-z_0-9]+).*" "\\3" type "${line}")
+    if(DEFINED header_of_${type} AND NOT header_of_${type} STREQUAL file)  # conditional code may have two in one
+      list(APPEND violations "${file}: ${header_of_${type}} has a type ${type} too")
+    endif()
+    set(header_of_${type} "${file}")
+  endforeach()
 endforeach()
 report_violations("source rules" "${violations}")

@@ -141,7 +141,7 @@ TEST_F(AmplifiedRequests, AreRefusedBeforeTheyTakeTheirMemory) {
                                      {"Predict", many(field(2, ""), kBytes)},
                                      {"Predict", field(2, field(2, field(2, many(field(2, ""), kBytes))))},
                                      {"Predict", field(2, field(2, many(field(8, ""), kBytes)))},
-                                                                  {"Predict", many(varint(8000) + varint(1), kBytes)},
+                                     {"Predict", many(varint(8000) + varint(1), kBytes)},
                                      {"GetModelMetadata", many(field(2, ""), kBytes)}}) {
     const absl::Status status = ask(method, body);
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;

@@ -59,7 +59,7 @@ class ServiceFixture : public ::testing::Test {
   }
 
   const TmpDir directory_;
-  Metrics metrics_;
+  ServingMetrics metrics_;
   RestOptions options_;
   ModelStore store_{StoreOptions{}};
   GrpcHandler handler_;

@@ -13,8 +13,8 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-TEST(Metrics, CountsRequestsByModelAndStatus) {
-  Metrics metrics;
+TEST(ServingMetrics, CountsRequestsByModelAndStatus) {
+  ServingMetrics metrics;
   for (int i = 0; i < 3; ++i) {
     metrics.count_request({"mnist", absl::StatusCode::kOk, "predict", "REST", 150});
   }
@@ -35,8 +35,8 @@ TEST(Metrics, CountsRequestsByModelAndStatus) {
   EXPECT_THAT(page, Not(HasSubstr("entrypoint=\"GRPC\""))) << "a failure has no latency, as in TensorFlow Serving";
 }
 
-TEST(Metrics, TellsWhereTheTimeOfPredictionsWent) {
-  Metrics metrics;
+TEST(ServingMetrics, TellsWhereTheTimeOfPredictionsWent) {
+  ServingMetrics metrics;
   metrics.observe({"m", "predict", 2, 10, 7.5, 30, 200, 3});
   metrics.observe({"m", "predict", 5, 12, 8.5, 10, 100, 1});
   const std::string page = metrics.prometheus();
@@ -53,8 +53,8 @@ TEST(Metrics, TellsWhereTheTimeOfPredictionsWent) {
   }
 }
 
-TEST(Metrics, TellsOfTheProcessAndOfOtherSources) {
-  Metrics metrics;
+TEST(ServingMetrics, TellsOfTheProcessAndOfOtherSources) {
+  ServingMetrics metrics;
   metrics.add_source([] { return std::string("# TYPE connections gauge\nconnections 4\n"); });
   const std::string page = metrics.prometheus();
   EXPECT_THAT(page, HasSubstr("\nconnections 4\n"));
@@ -64,20 +64,20 @@ TEST(Metrics, TellsOfTheProcessAndOfOtherSources) {
   }
 }
 
-TEST(Metrics, LabelsAreEscaped) {
+TEST(ServingMetrics, LabelsAreEscaped) {
   EXPECT_EQ(metric_label("model_name", "a\"b\\c\nd"), "model_name=\"a\\\"b\\\\c\\nd\"");
 }
 
-TEST(Metrics, NamesWithoutEndBecomeOneSeries) {
-  Metrics metrics;
+TEST(ServingMetrics, NamesWithoutEndBecomeOneSeries) {
+  ServingMetrics metrics;
   for (int i = 0; i < 1200; ++i) metrics.observe({fmt::format("m{}", i), "predict", 1, 1, 1, 1, 1, 1});
   const std::string page = metrics.prometheus();
   EXPECT_THAT(page, HasSubstr(":tensorflow:serving:request_example_count_total{model=\"m999\"} 1\n"));
   EXPECT_THAT(page, HasSubstr(":tensorflow:serving:request_example_count_total{model=\"\"} 200\n"));
 }
 
-TEST(Metrics, ThreadsMayCountAtTheSameTime) {
-  Metrics metrics;
+TEST(ServingMetrics, ThreadsMayCountAtTheSameTime) {
+  ServingMetrics metrics;
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&metrics] {

@@ -98,7 +98,7 @@ class RouterTest : public ::testing::Test {
   }
 
   const TmpDir directory_;
-  Metrics metrics_;
+  ServingMetrics metrics_;
   ModelStore store_{StoreOptions{}};
   HttpHandler handler_;
 };

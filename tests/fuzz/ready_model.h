@@ -14,8 +14,8 @@
 namespace lockstep {
 
 // The model `m`, of 4 x 3 grey pixels, for as long as the process lives.
-struct ServedModel {
-  ServedModel() {
+struct ReadyModel {
+  ReadyModel() {
     const std::string directory = scratch_directory().path() + "/model";
     write_run(directory);
     store.set_wanted("fuzz", {{"m", {{1, "v1", directory}}, std::nullopt}});
@@ -25,7 +25,7 @@ struct ServedModel {
   }
 
   ModelStore store{StoreOptions{}};
-  Metrics metrics;
+  ServingMetrics metrics;
   RestOptions options;
 };
 
