@@ -82,6 +82,10 @@ GemmTile gemm_tile_for(int rows, int vectors, ptrdiff_t a_m) {
       return choose_rows<2, 32>(rows);
     case 64:
       return choose_rows<2, 64>(rows);
+    case 96:
+      return choose_rows<2, 96>(rows);
+    case 192:
+      return choose_rows<2, 192>(rows);
     default:
       return choose_rows<2, 0>(rows);
   }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two ways the SIMD backend convolves, behind one table of functions, so that both share the loops over images,
+// The three ways the SIMD backend convolves, behind one table of functions, so that both share the loops over images,
 // slices and threads in conv2d_simd.cc. Which one runs depends on the shape alone, never on batch, threads or ranks.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/conv2d/conv2d.h"
@@ -52,13 +53,29 @@ ConvAlgorithm conv_direct();
 
 // Stride 1, square filters of 3 or 5, channels in multiples of 16: 4 to 5 times fewer multiplications.
 ConvAlgorithm conv_winograd();
-inline bool conv_winograd_wins(const Conv2dParams& p) {
-  if (p.stride != 1 || p.R != p.S || (p.R != 3 && p.R != 5) || p.C % 16 != 0 || p.K % 16 != 0) return false;
-  // Multiplications per channel pair: 64 a tile against R * S an output. Below a factor of two, transforms eat the
-  // gain.
-  const int m = 9 - p.R;
-  const int64_t tiles = int64_t{(p.OH() + m - 1) / m} * ((p.OW() + m - 1) / m);
-  return 2 * 64 * tiles <= int64_t{p.OH()} * p.OW() * p.R * p.S;
+// Stride 1, channels in multiples of 16, a plane that fits with its padding on a circle of 16 x 16.
+ConvAlgorithm conv_fft();
+
+enum class ConvWay { kDirect, kWinograd, kFft };
+
+// The way with the fewest multiplications for a pair of channels; but below a factor of two against direct convolution,
+// and of 3/2 against Winograd's, whose filters are smaller, transforms eat the gain.
+inline ConvWay conv_way(const Conv2dParams& p) {
+  if (p.stride != 1 || p.C % 16 != 0 || p.K % 16 != 0) return ConvWay::kDirect;
+  int64_t most = int64_t{p.OH()} * p.OW() * p.R * p.S / 2;
+  ConvWay way = ConvWay::kDirect;
+  if (p.R == p.S && (p.R == 3 || p.R == 5)) {
+    const int m = 9 - p.R;  // outputs of a tile along each side, for 64 multiplications
+    const int64_t tiles = int64_t{(p.OH() + m - 1) / m} * ((p.OW() + m - 1) / m);
+    if (64 * tiles <= most) {
+      way = ConvWay::kWinograd;
+      most = 64 * tiles * 2 / 3;
+    }
+  }
+  // No tap may reach around the circle from one end of a plane to the other.
+  const auto fits = [](int in, int out, int taps, int pad) { return std::max(in + pad, out + taps - 1 - pad) <= 16; };
+  const bool fit = fits(p.H, p.OH(), p.R, p.dim_h().pad_before) && fits(p.W, p.OW(), p.S, p.dim_w().pad_before);
+  return fit && 512 <= most ? ConvWay::kFft : way;
 }
 
 // Scratch slots. The first two are filled by the calling thread and read by all; the others belong to one call above.

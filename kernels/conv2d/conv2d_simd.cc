@@ -10,7 +10,17 @@
 namespace lockstep::simd {
 namespace {
 
-ConvAlgorithm algorithm_for(const Conv2dParams& p) { return conv_winograd_wins(p) ? conv_winograd() : conv_direct(); }
+ConvAlgorithm algorithm_for(const Conv2dParams& p) {
+  switch (conv_way(p)) {
+    case ConvWay::kFft:
+      return conv_fft();
+    case ConvWay::kWinograd:
+      return conv_winograd();
+    case ConvWay::kDirect:
+      break;
+  }
+  return conv_direct();
+}
 
 const float* pack_filter(const KernelContext& ctx, const ConvAlgorithm& algorithm, const Conv2dParams& p, bool turned,
                          const float* w) {
@@ -20,12 +30,15 @@ const float* pack_filter(const KernelContext& ctx, const ConvAlgorithm& algorith
   return packed;
 }
 
-// Calls task(first image, images) for groups of at most `group` images.
+// Calls task(first image, images) for groups of at most `group` images, as even as they can be and, where there are
+// several, in rounds that keep all threads busy.
 template <typename Task>
 void for_image_groups(const KernelContext& ctx, int64_t images, int group, const Task& task) {
-  parallel_for(ctx.pool, (images + group - 1) / group, [&](int64_t i, int) {
-    const int64_t n = i * group;
-    task(n, static_cast<int>(std::min<int64_t>(group, images - n)));
+  const int64_t fewest = (images + group - 1) / group, threads = thread_count(ctx.pool);
+  const int64_t groups = fewest <= 1 ? fewest : std::min(images, (fewest + threads - 1) / threads * threads);
+  parallel_for(ctx.pool, groups, [&](int64_t i, int) {
+    const int64_t n = i * images / groups;
+    task(n, static_cast<int>((i + 1) * images / groups - n));
   });
 }
 

@@ -9,8 +9,8 @@
 namespace lockstep {
 namespace {
 
-// How much larger than the sums themselves the intermediate sums of Winograd's transforms get; see docs/numerics.md.
-constexpr float kWinogradGrowth = 8;
+// How much larger than the sums themselves the intermediate sums of the transforms get; see docs/numerics.md.
+float growth(ConvWay way) { return way == ConvWay::kWinograd ? 8.0f : 2.0f; }
 
 struct Inputs {
   std::vector<float> x, w, b, grad_y, grad_pooled;
@@ -46,16 +46,17 @@ class Conv2dProblem : public Problem {
 
   Outputs run(const KernelContext& ctx) const override { return run(ctx, p_, in_); }
 
-  // The oracle on absolute values, the ReLU and the masks in place. Winograd's transforms mix the elements of a tile,
+  // The oracle on absolute values, the ReLU and the masks in place. Transforms mix the elements of a tile or plane,
   // so that the largest of them, not an element's own products, say how far it may be off.
   Outputs scales() const override {
     const Inputs in{absolute(in_.x), absolute(in_.w), absolute(in_.b), absolute(in_.grad_y), absolute(in_.grad_pooled)};
     Outputs outputs = run({Backend::kRef}, p_, in);
-    if (!conv_winograd_wins(p_)) return outputs;
+    const ConvWay way = conv_way(p_);
+    if (way == ConvWay::kDirect) return outputs;
     for (Output& output : outputs) {
       if (output.values.empty() || output.name.ends_with("grad_b")) continue;  // plain sums
       const float largest = *std::max_element(output.values.begin(), output.values.end());
-      std::fill(output.values.begin(), output.values.end(), kWinogradGrowth * largest);
+      std::fill(output.values.begin(), output.values.end(), growth(way) * largest);
     }
     return outputs;
   }
@@ -145,8 +146,8 @@ std::vector<ProblemCase> conv2d_problems() {
   uint64_t seed = 100;
   for (const Conv2dCase& c : conv2d_cases()) {
     for (const Fill fill : {Fill::kUniform, Fill::kCancelling, Fill::kNonFinite}) {
-      // Padding multiplies infinities by zero, and Winograd spreads them over a tile: neither is comparable.
-      if (fill == Fill::kNonFinite && (c.p.padding != Padding::kValid || conv_winograd_wins(c.p))) continue;
+      // Padding multiplies infinities by zero, and transforms spread them: neither is comparable.
+      if (fill == Fill::kNonFinite && (c.p.padding != Padding::kValid || conv_way(c.p) != ConvWay::kDirect)) continue;
       seed += 10;
       problems.push_back({"conv2d_" + c.name + "_" + fill_name(fill), seed, /*c=*/3,
                           [=] { return std::make_unique<Conv2dProblem>(c, fill, seed); }});

@@ -146,10 +146,11 @@ TEST_P(Conv2d, NanIsNeverLostInATransform) {
   }
 }
 
-// One shape for each way of convolving that the SIMD backend has: direct, Winograd 3 x 3, Winograd 5 x 5.
+// One shape for each way of convolving that the SIMD backend has: direct, Winograd 3 x 3, Winograd 5 x 5, Fourier.
 const Conv2dParams kShapes[] = {{.H = 5, .W = 4, .C = 3, .K = 10, .R = 3, .S = 3, .relu = true},
                                 {.H = 12, .W = 12, .C = 16, .K = 16, .R = 3, .S = 3, .relu = true},
-                                {.H = 8, .W = 8, .C = 16, .K = 32, .R = 5, .S = 5, .relu = true}};
+                                {.H = 8, .W = 8, .C = 16, .K = 32, .R = 5, .S = 5, .relu = true},
+                                {.H = 13, .W = 14, .C = 16, .K = 32, .R = 5, .S = 5, .relu = true}};
 
 Floats example(const Floats& all, int64_t n, int64_t size) {
   return Floats(all.begin() + n * size, all.begin() + (n + 1) * size);
