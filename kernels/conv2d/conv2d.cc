@@ -82,6 +82,18 @@ absl::Status conv2d_bwd_filter(const KernelContext& ctx, const Conv2dParams& p, 
                          : simd::conv2d_bwd_filter(ctx, p, slices, x, y, grad_y, grad_w, grad_b);
 }
 
+absl::Status conv2d_bwd(const KernelContext& ctx, const Conv2dParams& p, const GradSlices& slices, const float* x,
+                        const float* w, const float* y, const float* grad_y, GradOutput grad_w, GradOutput grad_b,
+                        float* grad_x) {
+  if (is_device(ctx.backend) || use_ref(ctx, p)) {
+    LOCKSTEP_RETURN_IF_ERROR(conv2d_bwd_filter(ctx, p, slices, x, y, grad_y, grad_w, grad_b));
+    return conv2d_bwd_data(ctx, p, w, y, grad_y, grad_x);
+  }
+  LOCKSTEP_RETURN_IF_ERROR(check(p));
+  LOCKSTEP_RETURN_IF_ERROR(check_gradients(p, slices, grad_w, grad_b));
+  return simd::conv2d_bwd(ctx, p, slices, x, w, y, grad_y, grad_w, grad_b, grad_x);
+}
+
 absl::Status conv2d_pool_fwd(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool, const float* x,
                              const float* w, const float* b, float* y, uint8_t* argmax) {
   LOCKSTEP_RETURN_IF_ERROR(check(p, pool));
@@ -112,6 +124,19 @@ absl::Status conv2d_pool_bwd_filter(const KernelContext& ctx, const Conv2dParams
   }
   return use_ref(ctx, p) ? ref::conv2d_pool_bwd_filter(ctx, p, pool, slices, x, y, argmax, grad_y, grad_w, grad_b)
                          : simd::conv2d_pool_bwd_filter(ctx, p, pool, slices, x, y, argmax, grad_y, grad_w, grad_b);
+}
+
+absl::Status conv2d_pool_bwd(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
+                             const GradSlices& slices, const float* x, const float* w, const float* y,
+                             const uint8_t* argmax, const float* grad_y, GradOutput grad_w, GradOutput grad_b,
+                             float* grad_x) {
+  if (is_device(ctx.backend) || use_ref(ctx, p)) {
+    LOCKSTEP_RETURN_IF_ERROR(conv2d_pool_bwd_filter(ctx, p, pool, slices, x, y, argmax, grad_y, grad_w, grad_b));
+    return conv2d_pool_bwd_data(ctx, p, pool, w, y, argmax, grad_y, grad_x);
+  }
+  LOCKSTEP_RETURN_IF_ERROR(check(p, pool));
+  LOCKSTEP_RETURN_IF_ERROR(check_gradients(p, slices, grad_w, grad_b));
+  return simd::conv2d_pool_bwd(ctx, p, pool, slices, x, w, y, argmax, grad_y, grad_w, grad_b, grad_x);
 }
 
 }  // namespace lockstep

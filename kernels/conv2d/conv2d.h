@@ -58,6 +58,11 @@ absl::Status conv2d_bwd_filter(const KernelContext& ctx, const Conv2dParams& p, 
                                GradOutput grad_w,    // per subtree (R, S, C, K)
                                GradOutput grad_b);   // per subtree (K)
 
+// Both gradients: the bits of the two above, which share their work where they can.
+absl::Status conv2d_bwd(const KernelContext& ctx, const Conv2dParams& p, const GradSlices& slices, const float* x,
+                        const float* w, const float* y, const float* grad_y, GradOutput grad_w, GradOutput grad_b,
+                        float* grad_x);
+
 // Fused conv2d_fwd + pool2d_max_fwd: the full-size activation never leaves the cache. `pool` must describe a pool whose
 // input is this convolution's output (pool.N/H/W/C are checked).
 absl::Status conv2d_pool_fwd(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool, const float* x,
@@ -73,5 +78,9 @@ absl::Status conv2d_pool_bwd_data(const KernelContext& ctx, const Conv2dParams& 
 absl::Status conv2d_pool_bwd_filter(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
                                     const GradSlices& slices, const float* x, const float* y, const uint8_t* argmax,
                                     const float* grad_y, GradOutput grad_w, GradOutput grad_b);
+absl::Status conv2d_pool_bwd(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
+                             const GradSlices& slices, const float* x, const float* w, const float* y,
+                             const uint8_t* argmax, const float* grad_y, GradOutput grad_w, GradOutput grad_b,
+                             float* grad_x);
 
 }  // namespace lockstep

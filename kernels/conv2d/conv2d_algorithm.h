@@ -30,6 +30,12 @@ struct ConvFilterPart {
   int begin, end;
 };
 
+// The input gradients of the images of a filter gradient, where both are wanted.
+struct ConvDataGrad {
+  const float* packed;  // turned
+  float* grad_x;        // of the first image
+};
+
 // Filters are rearranged ("packed") once per call; `turned` selects the form for the input gradient.
 struct ConvAlgorithm {
   int group;  // images per call of fwd and bwd_data, at most
@@ -46,6 +52,10 @@ struct ConvAlgorithm {
   int (*filter_units)(const Conv2dParams& p);
   void (*bwd_filter)(const Conv2dParams& p, const Pool2dParams* pool, const ConvFilterPart& part, int64_t images,
                      const float* x, const ConvGradSource& grad, float* grad_w, float* grad_b);
+  // The whole gradient of one slice together with the input gradients of its images, the bits of bwd_filter and
+  // bwd_data; null where they have no work in common.
+  void (*bwd)(const Conv2dParams& p, const Pool2dParams* pool, int64_t images, const float* x,
+              const ConvGradSource& grad, float* grad_w, float* grad_b, const ConvDataGrad& data);
 };
 
 // Every shape.

@@ -139,7 +139,8 @@ void direct_bwd_filter(const Conv2dParams& p, const Pool2dParams* pool, const Co
 
 ConvAlgorithm direct_algorithm() {
   return {1,          direct_packed_floats, direct_pack_units,   direct_pack,
-          direct_fwd, direct_bwd_data,      direct_filter_units, direct_bwd_filter};
+          direct_fwd, direct_bwd_data,      direct_filter_units, direct_bwd_filter,
+          nullptr};
 }
 
 }  // namespace lockstep::HWY_NAMESPACE

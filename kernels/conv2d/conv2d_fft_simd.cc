@@ -271,8 +271,10 @@ HWY_INLINE void filter_spectra(const Conv2dParams& p, const Pool2dParams* pool, 
   }
 }
 
-void fft_bwd_filter(const Conv2dParams& p, const Pool2dParams* pool, const ConvFilterPart& part, int64_t images,
-                    const float* x, const ConvGradSource& grad, float* grad_w, float* grad_b) {
+// bwd_filter, and bwd_data too unless `data` is null.
+HWY_INLINE void slice_gradient(const Conv2dParams& p, const Pool2dParams* pool, const ConvFilterPart& part,
+                               int64_t images, const float* x, const ConvGradSource& grad, float* grad_w, float* grad_b,
+                               const ConvDataGrad* data) {
   if (part.begin == 0) std::fill_n(grad_b, p.K, 0.0f);
   const Spectra inputs(kPointsSlot, kFftGroup, p.C, kRightParts), grads(kTapsSlot, kFftGroup, p.K, kLeftParts);
   const int blocks_of_unit = p.C / kSumChannels, blocks = (part.end - part.begin) * blocks_of_unit;
@@ -281,7 +283,8 @@ void fft_bwd_filter(const Conv2dParams& p, const Pool2dParams* pool, const ConvF
   float* const sums = scratch(kSumSlot, static_cast<size_t>((one_group ? 1 : blocks) * SumBlock::kFloats));
   for (int64_t n = 0; n == 0 || n < images; n += kFftGroup) {
     const int group = static_cast<int>(std::min<int64_t>(kFftGroup, images - n));
-    filter_spectra(p, pool, group, x + n * p.H * p.W * p.C, grad_of_image(p, pool, grad, n), inputs, grads,
+    const int64_t first = n * p.H * p.W * p.C;
+    filter_spectra(p, pool, group, x + first, grad_of_image(p, pool, grad, n), inputs, grads,
                    part.begin == 0 ? grad_b : nullptr);
     for (int i = 0; i < blocks; ++i) {
       const int unit = part.begin + i / blocks_of_unit, k = unit * kFftUnit;
@@ -290,12 +293,25 @@ void fft_bwd_filter(const Conv2dParams& p, const Pool2dParams* pool, const ConvF
       add_products(p, block, group, n == 0, inputs, grads);
       if (n + group >= images) sums_to_taps(p, block, grad_w);
     }
+    if (data != nullptr) {
+      correlate_spectra({p.H, p.W, p.C, nullptr, false}, group, p.K, grads, data->packed, data->grad_x + first);
+    }
   }
 }
 
+void fft_bwd_filter(const Conv2dParams& p, const Pool2dParams* pool, const ConvFilterPart& part, int64_t images,
+                    const float* x, const ConvGradSource& grad, float* grad_w, float* grad_b) {
+  slice_gradient(p, pool, part, images, x, grad, grad_w, grad_b, nullptr);
+}
+
+void fft_bwd(const Conv2dParams& p, const Pool2dParams* pool, int64_t images, const float* x,
+             const ConvGradSource& grad, float* grad_w, float* grad_b, const ConvDataGrad& data) {
+  slice_gradient(p, pool, {0, fft_filter_units(p)}, images, x, grad, grad_w, grad_b, &data);
+}
+
 ConvAlgorithm fft_algorithm() {
-  return {kFftGroup, fft_packed_floats, fft_pack_units,   fft_pack,
-          fft_fwd,   fft_bwd_data,      fft_filter_units, fft_bwd_filter};
+  return {kFftGroup,    fft_packed_floats, fft_pack_units, fft_pack, fft_fwd,
+          fft_bwd_data, fft_filter_units,  fft_bwd_filter, fft_bwd};
 }
 
 }  // namespace lockstep::HWY_NAMESPACE

@@ -38,6 +38,13 @@ absl::Status conv2d_pool_bwd_data(const KernelContext& ctx, const Conv2dParams& 
 absl::Status conv2d_pool_bwd_filter(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
                                     const GradSlices& slices, const float* x, const float* y, const uint8_t* argmax,
                                     const float* grad_y, GradOutput grad_w, GradOutput grad_b);
+absl::Status conv2d_bwd(const KernelContext& ctx, const Conv2dParams& p, const GradSlices& slices, const float* x,
+                        const float* w, const float* y, const float* grad_y, GradOutput grad_w, GradOutput grad_b,
+                        float* grad_x);
+absl::Status conv2d_pool_bwd(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
+                             const GradSlices& slices, const float* x, const float* w, const float* y,
+                             const uint8_t* argmax, const float* grad_y, GradOutput grad_w, GradOutput grad_b,
+                             float* grad_x);
 }  // namespace lockstep::simd
 
 namespace lockstep::cuda {

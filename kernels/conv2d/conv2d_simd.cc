@@ -82,14 +82,46 @@ void slice_grads(const KernelContext& ctx, const Conv2dParams& p, const Pool2dPa
   });
 }
 
+// Where the gradient of each slice goes before they are summed: filter, then bias.
+SliceTerms slice_terms(const Conv2dParams& p, const GradSlices& slices) {
+  const int64_t stride = (p.filter_size() + p.K + 15) / 16 * 16;
+  return {scratch(kSlicesSlot, static_cast<size_t>(slices.slices() * stride)), stride};
+}
+
+void sum_gradients(const KernelContext& ctx, const Conv2dParams& p, const GradSlices& slices, const SliceTerms& terms,
+                   GradOutput grad_w, GradOutput grad_b) {
+  sum_slices(ctx, slices, terms, p.filter_size(), grad_w);
+  sum_slices(ctx, slices, {terms.data + p.filter_size(), terms.stride}, p.K, grad_b);
+}
+
 absl::Status backward_filter(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams* pool,
                              const GradSlices& slices, const float* x, const ConvGradSource& grad, GradOutput grad_w,
                              GradOutput grad_b) {
-  const int64_t stride = (p.filter_size() + p.K + 15) / 16 * 16;
-  const SliceTerms terms{scratch(kSlicesSlot, static_cast<size_t>(slices.slices() * stride)), stride};
+  const SliceTerms terms = slice_terms(p, slices);
   slice_grads(ctx, p, pool, slices, x, grad, terms);
-  sum_slices(ctx, slices, terms, p.filter_size(), grad_w);
-  sum_slices(ctx, slices, {terms.data + p.filter_size(), stride}, p.K, grad_b);
+  sum_gradients(ctx, p, slices, terms, grad_w, grad_b);
+  return absl::OkStatus();
+}
+
+// Both gradients: in one go where the algorithm can and there is a slice for each thread.
+absl::Status backward(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams* pool,
+                      const GradSlices& slices, const float* x, const float* w, const ConvGradSource& grad,
+                      GradOutput grad_w, GradOutput grad_b, float* grad_x) {
+  const ConvAlgorithm algorithm = algorithm_for(p);
+  if (algorithm.bwd == nullptr || slices.slices() < thread_count(ctx.pool)) {
+    LOCKSTEP_RETURN_IF_ERROR(backward_filter(ctx, p, pool, slices, x, grad, grad_w, grad_b));
+    return backward_data(ctx, p, pool, w, grad, grad_x);
+  }
+  const float* packed = pack_filter(ctx, algorithm, p, true, w);
+  const SliceTerms terms = slice_terms(p, slices);
+  parallel_for(ctx.pool, slices.slices(), [&](int64_t slice, int) {
+    const auto s = static_cast<size_t>(slice);
+    const int64_t begin = slices.offsets[s], image = int64_t{p.H} * p.W * p.C;
+    float* term = terms.data + slice * terms.stride;
+    algorithm.bwd(p, pool, slices.offsets[s + 1] - begin, x + begin * image, grad_of_image(p, pool, grad, begin), term,
+                  term + p.filter_size(), {packed, grad_x + begin * image});
+  });
+  sum_gradients(ctx, p, slices, terms, grad_w, grad_b);
   return absl::OkStatus();
 }
 
@@ -126,6 +158,19 @@ absl::Status conv2d_pool_bwd_filter(const KernelContext& ctx, const Conv2dParams
                                     const GradSlices& slices, const float* x, const float* y, const uint8_t* argmax,
                                     const float* grad_y, GradOutput grad_w, GradOutput grad_b) {
   return backward_filter(ctx, p, &pool, slices, x, {y, argmax, grad_y}, grad_w, grad_b);
+}
+
+absl::Status conv2d_bwd(const KernelContext& ctx, const Conv2dParams& p, const GradSlices& slices, const float* x,
+                        const float* w, const float* y, const float* grad_y, GradOutput grad_w, GradOutput grad_b,
+                        float* grad_x) {
+  return backward(ctx, p, nullptr, slices, x, w, {y, nullptr, grad_y}, grad_w, grad_b, grad_x);
+}
+
+absl::Status conv2d_pool_bwd(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
+                             const GradSlices& slices, const float* x, const float* w, const float* y,
+                             const uint8_t* argmax, const float* grad_y, GradOutput grad_w, GradOutput grad_b,
+                             float* grad_x) {
+  return backward(ctx, p, &pool, slices, x, w, {y, argmax, grad_y}, grad_w, grad_b, grad_x);
 }
 
 }  // namespace lockstep::simd

@@ -248,7 +248,8 @@ void winograd_bwd_filter(const Conv2dParams& p, const Pool2dParams* pool, const 
 
 ConvAlgorithm winograd_algorithm() {
   return {kGroup,       winograd_packed_floats, winograd_pack_units,   winograd_pack,
-          winograd_fwd, winograd_bwd_data,      winograd_filter_units, winograd_bwd_filter};
+          winograd_fwd, winograd_bwd_data,      winograd_filter_units, winograd_bwd_filter,
+          nullptr};
 }
 
 }  // namespace lockstep::HWY_NAMESPACE

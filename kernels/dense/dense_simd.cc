@@ -225,50 +225,106 @@ void dense_mask_row(const DenseParams& p, int ld, const float* y, const float* g
 }
 
 template <int MR, int NV>
+struct GradSums {
+  FloatVec acc[MR][NV];
+
+  HWY_INLINE void clear() {
+#pragma GCC unroll 28
+    for (int i = 0; i < MR * NV; ++i) acc[i / NV][i % NV] = hn::Zero(Floats{});
+  }
+  // One example more.
+  HWY_INLINE void add(const float* HWY_RESTRICT a, const float* HWY_RESTRICT grad) {
+    const Floats d;
+    FloatVec columns[NV];
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) columns[v] = hn::LoadU(d, grad + v * kLanes);
+#pragma GCC unroll 16
+    for (int m = 0; m < MR; ++m) {
+      const FloatVec row = hn::Set(d, a[m]);
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; ++v) acc[m][v] = hn::MulAdd(row, columns[v], acc[m][v]);
+    }
+  }
+  HWY_INLINE void add(const GradSums& other) {
+#pragma GCC unroll 28
+    for (int i = 0; i < MR * NV; ++i) acc[i / NV][i % NV] = hn::Add(acc[i / NV][i % NV], other.acc[i / NV][i % NV]);
+  }
+  HWY_INLINE void load(const float* from) {
+#pragma GCC unroll 28
+    for (int i = 0; i < MR * NV; ++i) acc[i / NV][i % NV] = hn::Load(Floats{}, from + i * kLanes);
+  }
+  HWY_INLINE void store(float* to, ptrdiff_t ld) const {
+#pragma GCC unroll 28
+    for (int i = 0; i < MR * NV; ++i) hn::StoreU(acc[i / NV][i % NV], Floats{}, to + i / NV * ld + i % NV * kLanes);
+  }
+};
+
+// Sums of slices [s, s + 1) of MR inputs; a: (examples, ld_a).
+template <int MR, int NV>
+HWY_INLINE void slice_sums(const int64_t* offsets, int s, const float* a, ptrdiff_t ld_a, const float* grad,
+                           ptrdiff_t ld_grad, GradSums<MR, NV>& sums) {
+  sums.clear();
+  for (int64_t n = offsets[s]; n < offsets[s + 1]; ++n) sums.add(a + n * ld_a, grad + n * ld_grad);
+}
+
+// Sums of slices s and s + 1 at once, added: siblings need not be put aside for one another.
+template <int MR, int NV>
+HWY_INLINE void pair_sums(const int64_t* offsets, int s, const float* a, ptrdiff_t ld_a, const float* grad,
+                          ptrdiff_t ld_grad, GradSums<MR, NV>& sums) {
+  GradSums<MR, NV> second;
+  sums.clear();
+  second.clear();
+  const float *a1 = a + offsets[s] * ld_a, *a2 = a + offsets[s + 1] * ld_a;
+  const float *g1 = grad + offsets[s] * ld_grad, *g2 = grad + offsets[s + 1] * ld_grad;
+  const int64_t n1 = offsets[s + 1] - offsets[s], n2 = offsets[s + 2] - offsets[s + 1], both = std::min(n1, n2);
+  for (int64_t n = 0; n < both; ++n, a1 += ld_a, a2 += ld_a, g1 += ld_grad, g2 += ld_grad) {
+    sums.add(a1, g1);
+    second.add(a2, g2);
+  }
+  for (int64_t n = both; n < n1; ++n, a1 += ld_a, g1 += ld_grad) sums.add(a1, g1);
+  for (int64_t n = both; n < n2; ++n, a2 += ld_a, g2 += ld_grad) second.add(a2, g2);
+  sums.add(second);
+}
+
+// `count` slices as pairs of MR inputs, MR * NV * 2 accumulators; finished siblings are added while they are there.
+template <int MR, int NV>
+HWY_INLINE void grad_half(const int64_t* offsets, int count, const float* HWY_RESTRICT a, ptrdiff_t ld_a,
+                          const float* HWY_RESTRICT grad, ptrdiff_t ld_grad, float* HWY_RESTRICT out,
+                          ptrdiff_t ld_out) {
+  HWY_ALIGN float pending[kMaxTreeDepth][MR * NV * kLanes];
+  int depth = 0;
+  GradSums<MR, NV> sums;
+  for (int s = 0;; s += 2) {
+    pair_sums(offsets, s, a, ld_a, grad, ld_grad, sums);
+    // After pair s, as many pairs of siblings are complete as s / 2 has trailing one bits.
+    for (int bits = s / 2; (bits & 1) != 0; bits >>= 1) {
+      GradSums<MR, NV> lower;
+      lower.load(pending[--depth]);
+      lower.add(sums);
+      sums = lower;
+    }
+    if (s + 2 == count) break;
+    sums.store(pending[depth++], NV * kLanes);
+  }
+  sums.store(out, ld_out);
+}
+
+template <int MR, int NV>
 HWY_NOINLINE void grad_tile(const int64_t* offsets, int count, const float* HWY_RESTRICT a,
                             const float* HWY_RESTRICT grad, ptrdiff_t ld_grad, float* HWY_RESTRICT out,
                             ptrdiff_t ld_out) {
-  const Floats d;
-  HWY_ALIGN float pending[kMaxTreeDepth][MR * NV * kLanes];
-  int depth = 0;
   // The tile is written at the end; fetching its lines meanwhile hides that a store to memory reads first.
 #pragma GCC unroll 28
   for (int i = 0; i < MR * NV; ++i) __builtin_prefetch(out + i / NV * ld_out + i % NV * kLanes, 1, 3);
-  a += offsets[0] * MR;
-  grad += offsets[0] * ld_grad;
-  for (int s = 0;; ++s) {
-    FloatVec acc[MR][NV];
-#pragma GCC unroll 16
-    for (int i = 0; i < MR * NV; ++i) acc[i / NV][i % NV] = hn::Zero(d);
-    for (int64_t n = offsets[s + 1] - offsets[s]; n > 0; --n) {
-      FloatVec columns[NV];
-#pragma GCC unroll 16
-      for (int v = 0; v < NV; ++v) columns[v] = hn::LoadU(d, grad + v * kLanes);
-#pragma GCC unroll 16
-      for (int m = 0; m < MR; ++m) {
-        const FloatVec row = hn::Set(d, a[m]);
-#pragma GCC unroll 16
-        for (int v = 0; v < NV; ++v) acc[m][v] = hn::MulAdd(row, columns[v], acc[m][v]);
-      }
-      a += MR;
-      grad += ld_grad;
-    }
-    // After slice s, as many pairs of siblings are complete as s has trailing one bits.
-    for (int bits = s; (bits & 1) != 0; bits >>= 1) {
-      const float* lower = pending[--depth];
-#pragma GCC unroll 28
-      for (int i = 0; i < MR * NV; ++i)
-        acc[i / NV][i % NV] = hn::Add(hn::Load(d, lower + i * kLanes), acc[i / NV][i % NV]);
-    }
-    if (s == count - 1) {
-#pragma GCC unroll 28
-      for (int i = 0; i < MR * NV; ++i) hn::StoreU(acc[i / NV][i % NV], d, out + i / NV * ld_out + i % NV * kLanes);
-      return;
-    }
-    float* top = pending[depth++];
-#pragma GCC unroll 28
-    for (int i = 0; i < MR * NV; ++i) hn::Store(acc[i / NV][i % NV], d, top + i * kLanes);
+  if (count == 1) {
+    GradSums<MR, NV> sums;
+    slice_sums(offsets, 0, a, MR, grad, ld_grad, sums);
+    return sums.store(out, ld_out);
   }
+  constexpr int kLower = (MR + 1) / 2;
+  grad_half<kLower, NV>(offsets, count, a, MR, grad, ld_grad, out, ld_out);
+  if constexpr (MR > 1)
+    grad_half<MR / 2, NV>(offsets, count, a + kLower, MR, grad, ld_grad, out + kLower * ld_out, ld_out);
 }
 
 template <int NV, int MR = kMaxRows>

@@ -4,6 +4,7 @@
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/conv2d/conv2d_algorithm.h"
 #include "tests/kernels/problem.h"
+#include "tests/support/compare.h"
 #include "tests/support/kernel_case.h"
 
 namespace lockstep {
@@ -95,7 +96,31 @@ class Conv2dProblem : public Problem {
     EXPECT_TRUE(
         conv2d_bwd_filter(ctx, p, slices_, in.x.data(), in.y.data(), in.grad_y.data(), grad_w.output(), grad_b.output())
             .ok());
+    expect_same_together(
+        [&](GradOutput w, GradOutput b, float* x) {
+          return conv2d_bwd(ctx, p, slices_, in.x.data(), in.w.data(), in.y.data(), in.grad_y.data(), w, b, x);
+        },
+        grad_x, grad_w, grad_b);
     add_gradients("", p, grad_x, grad_w, grad_b, outputs);
+  }
+
+  // The bits of the two gradients in one call.
+  template <typename Both>
+  void expect_same_together(const Both& both, const Guarded<float>& grad_x, const PartialSums& grad_w,
+                            const PartialSums& grad_b) const {
+    Guarded<float> x(p_.N * p_.H * p_.W * p_.C, misalign_);
+    PartialSums w(slices_, p_.filter_size(), misalign_), b(slices_, p_.K, misalign_);
+    EXPECT_TRUE(both(w.output(), b.output(), x.data()).ok());
+    expect_intact(x, w, b);
+    const double max_repeated = p_.N == 0 ? 1 : 0.9;
+    const auto same = [&](const char* what, std::vector<int64_t> dims, const auto& expected, const auto& got) {
+      EXPECT_TRUE(same_bits(
+          expected.values(), got.values(),
+          {.what = what, .dims = std::move(dims), .shape = shape(), .backend = "", .max_repeated = max_repeated}));
+    };
+    same("grad_x of both", {p_.N, p_.H, p_.W, p_.C}, grad_x, x);
+    same("grad_w of both", {2, p_.R, p_.S, p_.C, p_.K}, grad_w, w);
+    same("grad_b of both", {2, p_.K}, grad_b, b);
   }
 
   void pooled_forward(const KernelContext& ctx, const Conv2dParams& p, const Buffers& in, Outputs& outputs) const {
@@ -115,6 +140,12 @@ class Conv2dProblem : public Problem {
     EXPECT_TRUE(conv2d_pool_bwd_filter(ctx, p, pool_, slices_, in.x.data(), in.pooled.data(), in.argmax.data(),
                                        in.grad_pooled.data(), grad_w.output(), grad_b.output())
                     .ok());
+    expect_same_together(
+        [&](GradOutput w, GradOutput b, float* x) {
+          return conv2d_pool_bwd(ctx, p, pool_, slices_, in.x.data(), in.w.data(), in.pooled.data(), in.argmax.data(),
+                                 in.grad_pooled.data(), w, b, x);
+        },
+        grad_x, grad_w, grad_b);
     add_gradients("pooled ", p, grad_x, grad_w, grad_b, outputs);
   }
 

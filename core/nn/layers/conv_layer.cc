@@ -60,21 +60,23 @@ absl::Status ConvLayer::backward(const PassContext& pass, const BackwardBuffers&
 
 absl::Status ConvLayer::backward_plain(const PassContext& pass, const BackwardBuffers& b) const {
   const Conv2dParams conv = conv_params(pass.examples);
-  LOCKSTEP_RETURN_IF_ERROR(conv2d_bwd_filter(pass.kernel, conv, *pass.slices, b.x, b.y, b.grad_y,
-                                             at_offset(b.gradients, kernel_offset_),
-                                             at_offset(b.gradients, bias_offset_)));
-  if (b.grad_x == nullptr) return absl::OkStatus();
-  return conv2d_bwd_data(pass.kernel, conv, b.weights + kernel_offset_, b.y, b.grad_y, b.grad_x);
+  const GradOutput grad_w = at_offset(b.gradients, kernel_offset_), grad_b = at_offset(b.gradients, bias_offset_);
+  if (b.grad_x == nullptr) {
+    return conv2d_bwd_filter(pass.kernel, conv, *pass.slices, b.x, b.y, b.grad_y, grad_w, grad_b);
+  }
+  return conv2d_bwd(pass.kernel, conv, *pass.slices, b.x, b.weights + kernel_offset_, b.y, b.grad_y, grad_w, grad_b,
+                    b.grad_x);
 }
 
 absl::Status ConvLayer::backward_fused(const PassContext& pass, const BackwardBuffers& b) const {
   const Conv2dParams conv = conv_params(pass.examples);
   const Pool2dParams pool = pool_params(pass.examples);
-  LOCKSTEP_RETURN_IF_ERROR(conv2d_pool_bwd_filter(pass.kernel, conv, pool, *pass.slices, b.x, b.y, b.kept, b.grad_y,
-                                                  at_offset(b.gradients, kernel_offset_),
-                                                  at_offset(b.gradients, bias_offset_)));
-  if (b.grad_x == nullptr) return absl::OkStatus();
-  return conv2d_pool_bwd_data(pass.kernel, conv, pool, b.weights + kernel_offset_, b.y, b.kept, b.grad_y, b.grad_x);
+  const GradOutput grad_w = at_offset(b.gradients, kernel_offset_), grad_b = at_offset(b.gradients, bias_offset_);
+  if (b.grad_x == nullptr) {
+    return conv2d_pool_bwd_filter(pass.kernel, conv, pool, *pass.slices, b.x, b.y, b.kept, b.grad_y, grad_w, grad_b);
+  }
+  return conv2d_pool_bwd(pass.kernel, conv, pool, *pass.slices, b.x, b.weights + kernel_offset_, b.y, b.kept, b.grad_y,
+                         grad_w, grad_b, b.grad_x);
 }
 
 }  // namespace lockstep
