@@ -28,6 +28,23 @@ bool is_token_char(char c) {
          std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
 
+// Whether a chunk's line is there whole and a quoted string of its extensions is not closed in it. `rest` begins with
+// the line, or with the end of the chunk before.
+bool chunk_line_leaves_quote_open(std::string_view rest) {
+  if (rest.substr(0, 2) == "\r\n") rest.remove_prefix(2);
+  const size_t end = rest.find("\r\n");
+  if (end == std::string_view::npos) return false;
+  bool is_open = false;
+  for (size_t i = 0; i < end; ++i) {
+    if (is_open && rest[i] == '\\') {
+      ++i;
+    } else if (rest[i] == '"') {
+      is_open = !is_open;
+    }
+  }
+  return is_open;
+}
+
 ParseError parse_error(const error_code& code) {
   using http::error;
   if (code == error::bad_version) return {505, "expected HTTP/1.1 or HTTP/1.0"};
@@ -101,7 +118,11 @@ class RequestParser::Beast : public http::basic_parser<true> {
     request_.body.append(body.data(), body.size());
     return body.size();
   }
-  void on_chunk_header_impl(std::uint64_t, boost::beast::string_view, error_code&) override {}
+  void on_chunk_header_impl(std::uint64_t, boost::beast::string_view extensions, error_code& code) override {
+    // Beast lets quoted strings hold anything, also a line feed that ends the line for others.
+    const auto is_control = [](unsigned char c) { return absl::ascii_iscntrl(c) && c != '\t'; };
+    if (std::any_of(extensions.begin(), extensions.end(), is_control)) code = http::error::bad_chunk_extension;
+  }
   void on_finish_impl(error_code&) override {}
   void on_response_impl(int, boost::beast::string_view, int, error_code&) override {}
 
@@ -223,6 +244,10 @@ size_t RequestParser::put_body(std::string_view bytes) {
     fail(error.status, error.reason);
   } else if (beast_->is_done()) {
     state_ = State::kDone;
+  } else if (chunk_line_leaves_quote_open(bytes.substr(taken))) {
+    // For Beast the string goes on in the next line: it waits for more, and counts the chunk's size again each time.
+    const ParseError error = parse_error(http::error::bad_chunk_extension);
+    fail(error.status, error.reason);
   } else if (bytes.size() - taken >= limits_.header_bytes) {
     fail(431, fmt::format("a chunk's line or the trailer of more than {} bytes", limits_.header_bytes));
   }

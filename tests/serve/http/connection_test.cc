@@ -86,7 +86,7 @@ TEST(Connection, AnswersInFull) {
 
 TEST(Connection, TakesChunkedBodiesInAnyPieces) {
   const std::string request =
-      kPost + "Transfer-Encoding: Chunked\r\n\r\n3;a=\"b\"\r\nabc\r\n00a\r\n0123456789\r\n0\r\nT: u\r\n\r\n";
+      kPost + "Transfer-Encoding: Chunked\r\n\r\n3;a=\"b\\\"\tc\";d\r\nabc\r\n00a\r\n0123456789\r\n0\r\nT: u\r\n\r\n";
   for (size_t piece = 1; piece < request.size(); ++piece) {
     MemoryConnection connection({}, echo);
     connection.wire().most_read = piece;
