@@ -40,6 +40,11 @@ absl::Status check_addressable(std::string_view op, std::string_view buffer, std
   return absl::OkStatus();
 }
 
+absl::Status check_packed(std::string_view op, int64_t floats) {
+  if (floats > 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(fmt::format("{}: this backend has no packed weights: give them as they are", op));
+}
+
 absl::Status check_slices(std::string_view op, const GradSlices& slices, int64_t examples) {
   const auto& offsets = slices.offsets;
   if (offsets.size() < 2 || offsets.front() != 0 || offsets.back() != examples) {

@@ -23,6 +23,9 @@ absl::Status check_not_negative(std::string_view op, std::initializer_list<Size>
 // The product of the sizes must be addressable as an array of floats. All sizes are at least 0.
 absl::Status check_addressable(std::string_view op, std::string_view buffer, std::initializer_list<int64_t> sizes);
 
+// For operators on packed weights: `floats` of them, none where the backend packs nothing.
+absl::Status check_packed(std::string_view op, int64_t floats);
+
 // slices must cover exactly `examples`, and its subtrees be powers of two, aligned in the global tree, that tile it.
 absl::Status check_slices(std::string_view op, const GradSlices& slices, int64_t examples);
 

@@ -21,6 +21,7 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::create(std::shared_ptr<con
                                                   model->weights.size()));
   }
   std::unique_ptr<Predictor> predictor(new Predictor(std::move(model), std::move(network), options));
+  LOCKSTEP_RETURN_IF_ERROR(predictor->model_.pack_weights(predictor->kernel_, predictor->trained_->weights.data()));
   std::vector<float> inputs(static_cast<size_t>(options.capacity * predictor->input().size()));
   std::vector<int64_t> classes(static_cast<size_t>(options.capacity));
   std::vector<float> probabilities(classes.size() * static_cast<size_t>(predictor->classes()));

@@ -38,6 +38,7 @@ struct ForwardBuffers {
   float* y = nullptr;              // (examples, output); the same as x for a layer that works in place
   uint8_t* kept = nullptr;         // (examples, kept_bytes()): what backward needs besides y
   const float* weights = nullptr;  // the flat parameter buffer
+  const float* packed = nullptr;   // the layer's weights as Layer::pack made them, to be used instead; or null
 };
 
 struct BackwardBuffers {
@@ -98,6 +99,13 @@ class Layer {
   // tree, and Adam. `pass` is of the global batch, its slices the whole tree.
   virtual absl::Status update(const PassContext&, const UpdateBuffers&) const {
     return absl::UnimplementedError(name_ + " has no operands");
+  }
+
+  // Weights laid out once for many forward passes, which have the same bits: how many floats, 0 for none, and the
+  // layout of the flat buffer's. For the backend and on the machine of `kernel` alone.
+  virtual int64_t packed_floats(const KernelContext& /*kernel*/) const { return 0; }
+  virtual absl::Status pack(const KernelContext& /*kernel*/, const float* /*weights*/, float* /*packed*/) const {
+    return absl::UnimplementedError(name_ + " packs nothing");
   }
 
   virtual absl::Status forward(const PassContext& pass, const ForwardBuffers& buffers) const = 0;

@@ -108,6 +108,16 @@ absl::Status Model::load_images(const KernelContext& kernel, const uint8_t* imag
   return scale_images(kernel, examples * network_.input().size(), images, input());
 }
 
+absl::Status Model::pack_weights(const KernelContext& kernel, const float* weights) {
+  packed_.clear();
+  for (const auto& layer : network_.layers()) {
+    packed_.emplace_back(static_cast<size_t>(layer->packed_floats(kernel)));
+    if (packed_.back().size() > 0) LOCKSTEP_RETURN_IF_ERROR(layer->pack(kernel, weights, packed_.back().data()));
+  }
+  packed_weights_ = weights;
+  return absl::OkStatus();
+}
+
 absl::Status Model::forward(const PassContext& pass, const float* weights, LayerHook before_layer) {
   LOCKSTEP_CHECK_LE(pass.examples, capacity_);
   for (int i = 0; i < network_.layer_count(); ++i) {
@@ -117,7 +127,8 @@ absl::Status Model::forward(const PassContext& pass, const float* weights, Layer
     const ForwardBuffers buffers{.x = input_of(i),
                                  .y = output_of(i),
                                  .kept = kept_.data() + kept_offset_[static_cast<size_t>(i)],
-                                 .weights = weights};
+                                 .weights = weights,
+                                 .packed = packed_of(i, weights)};
     // The name is put together for an error only: a prediction allocates nothing.
     const absl::Status status = layer.forward(pass, buffers);
     if (!status.ok()) return annotate(status, layer.name() + " forward");

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "core/base/aligned_buffer.h"
 #include "core/base/memory_buffer.h"
 #include "core/base/status.h"
 #include "core/nn/network.h"
@@ -46,6 +47,10 @@ class Model {
   // Fills input() from bytes as TensorFlow does: float(x) * (1 / 255).
   absl::Status load_images(const KernelContext& kernel, const uint8_t* images, int64_t examples);
 
+  // Lays the weights out for forward passes, once for all that will be given the same pointer; they must not change.
+  // Costs about their memory again, and each pass the time of doing it. On the host.
+  absl::Status pack_weights(const KernelContext& kernel, const float* weights);
+
   // Called with a layer's index before its weights are read, and after its gradients are complete and its weights no
   // longer needed. An error stops the pass and is returned.
   using LayerHook = absl::FunctionRef<absl::Status(int layer)>;
@@ -76,16 +81,21 @@ class Model {
 
   const float* output_of(int layer) const { return activations_.data() + output_offset_[static_cast<size_t>(layer)]; }
   float* output_of(int layer) { return activations_.data() + output_offset_[static_cast<size_t>(layer)]; }
+  const float* packed_of(int layer, const float* weights) const {
+    return packed_weights_ == weights && !packed_.empty() ? packed_[static_cast<size_t>(layer)].data() : nullptr;
+  }
   // Layer -1 is the input.
   float* input_of(int layer) { return layer == 0 ? input() : output_of(layer - 1); }
 
   const Network& network_;
   int64_t capacity_;
-  MemoryBuffer<float> activations_;     // input, then the output of each layer that does not work in place
-  MemoryBuffer<uint8_t> kept_;          // what layers keep for backward
-  MemoryBuffer<float> grads_[2];        // activation gradients of two neighbouring layers, in turns
-  std::vector<int64_t> output_offset_;  // floats, per layer
-  std::vector<int64_t> kept_offset_;    // bytes, per layer
+  MemoryBuffer<float> activations_;           // input, then the output of each layer that does not work in place
+  MemoryBuffer<uint8_t> kept_;                // what layers keep for backward
+  MemoryBuffer<float> grads_[2];              // activation gradients of two neighbouring layers, in turns
+  std::vector<int64_t> output_offset_;        // floats, per layer
+  std::vector<int64_t> kept_offset_;          // bytes, per layer
+  const float* packed_weights_ = nullptr;     // those that packed_ was made of
+  std::vector<AlignedBuffer<float>> packed_;  // per layer, or none at all
   StepTimes times_;
 };
 

@@ -60,6 +60,23 @@ absl::Status conv2d_fwd(const KernelContext& ctx, const Conv2dParams& p, const f
   return use_ref(ctx) ? ref::conv2d_fwd(ctx, p, x, w, b, y) : simd::conv2d_fwd(ctx, p, x, w, b, y);
 }
 
+int64_t conv2d_packed_floats(const KernelContext& ctx, const Conv2dParams& p) {
+  return is_device(ctx.backend) || use_ref(ctx) ? 0 : simd::conv2d_packed_floats(p);
+}
+
+absl::Status conv2d_pack(const KernelContext& ctx, const Conv2dParams& p, const float* w, float* packed) {
+  LOCKSTEP_RETURN_IF_ERROR(check(p));
+  LOCKSTEP_RETURN_IF_ERROR(check_packed("conv2d", conv2d_packed_floats(ctx, p)));
+  return simd::conv2d_pack(ctx, p, w, packed);
+}
+
+absl::Status conv2d_fwd_packed(const KernelContext& ctx, const Conv2dParams& p, const float* x, const float* packed,
+                               const float* b, float* y) {
+  LOCKSTEP_RETURN_IF_ERROR(check(p));
+  LOCKSTEP_RETURN_IF_ERROR(check_packed("conv2d", conv2d_packed_floats(ctx, p)));
+  return p.N == 0 ? absl::OkStatus() : simd::conv2d_fwd_packed(ctx, p, x, packed, b, y);
+}
+
 absl::Status conv2d_bwd_data(const KernelContext& ctx, const Conv2dParams& p, const float* w, const float* y,
                              const float* grad_y, float* grad_x) {
   LOCKSTEP_RETURN_IF_ERROR(check(p));
@@ -101,6 +118,13 @@ absl::Status conv2d_pool_fwd(const KernelContext& ctx, const Conv2dParams& p, co
   if (is_device(ctx.backend)) return ctx.device->ops->conv2d_pool_fwd(ctx, p, pool, x, w, b, y, argmax);
   return use_ref(ctx) ? ref::conv2d_pool_fwd(ctx, p, pool, x, w, b, y, argmax)
                       : simd::conv2d_pool_fwd(ctx, p, pool, x, w, b, y, argmax);
+}
+
+absl::Status conv2d_pool_fwd_packed(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
+                                    const float* x, const float* packed, const float* b, float* y, uint8_t* argmax) {
+  LOCKSTEP_RETURN_IF_ERROR(check(p, pool));
+  LOCKSTEP_RETURN_IF_ERROR(check_packed("conv2d_pool", conv2d_packed_floats(ctx, p)));
+  return p.N == 0 ? absl::OkStatus() : simd::conv2d_pool_fwd_packed(ctx, p, pool, x, packed, b, y, argmax);
 }
 
 absl::Status conv2d_pool_bwd_data(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,

@@ -42,6 +42,14 @@ absl::Status conv2d_fwd(const KernelContext& ctx, const Conv2dParams& p,
                         const float* b,  // (K)
                         float* y);       // (N, OH, OW, K)
 
+// Filters prepared once for many forward passes, as conv2d_fwd prepares them in each pass: conv2d_packed_floats floats,
+// or 0 where the backend prepares nothing. The layout is of this process and machine. The `_packed` operators give the
+// bits of those that take w. Errors: also InvalidArgument where there is no layout.
+int64_t conv2d_packed_floats(const KernelContext& ctx, const Conv2dParams& p);
+absl::Status conv2d_pack(const KernelContext& ctx, const Conv2dParams& p, const float* w, float* packed);
+absl::Status conv2d_fwd_packed(const KernelContext& ctx, const Conv2dParams& p, const float* x, const float* packed,
+                               const float* b, float* y);
+
 // grad_x = gradient with respect to x. y is read only when p.relu.
 absl::Status conv2d_bwd_data(const KernelContext& ctx, const Conv2dParams& p,
                              const float* w,       // (R, S, C, K)
@@ -69,6 +77,8 @@ absl::Status conv2d_pool_fwd(const KernelContext& ctx, const Conv2dParams& p, co
                              const float* w, const float* b,
                              float* y,          // (N, POH, POW, K) pooled
                              uint8_t* argmax);  // (N, POH, POW, K) as pool2d_max_fwd writes it
+absl::Status conv2d_pool_fwd_packed(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
+                                    const float* x, const float* packed, const float* b, float* y, uint8_t* argmax);
 absl::Status conv2d_pool_bwd_data(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
                                   const float* w,
                                   const float* y,         // (N, POH, POW, K) pooled output

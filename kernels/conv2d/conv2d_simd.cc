@@ -22,11 +22,17 @@ ConvAlgorithm algorithm_for(const Conv2dParams& p) {
   return conv_direct();
 }
 
+void pack_filter(const KernelContext& ctx, const ConvAlgorithm& algorithm, const Conv2dParams& p, bool turned,
+                 const float* w, float* packed) {
+  parallel_for(ctx.pool, algorithm.pack_units(p, turned),
+               [&](int64_t unit, int) { algorithm.pack(p, turned, w, static_cast<int>(unit), packed); });
+}
+
+// Into scratch.
 const float* pack_filter(const KernelContext& ctx, const ConvAlgorithm& algorithm, const Conv2dParams& p, bool turned,
                          const float* w) {
   float* packed = scratch(kFilterSlot, static_cast<size_t>(algorithm.packed_floats(p, turned)));
-  parallel_for(ctx.pool, algorithm.pack_units(p, turned),
-               [&](int64_t unit, int) { algorithm.pack(p, turned, w, static_cast<int>(unit), packed); });
+  pack_filter(ctx, algorithm, p, turned, w, packed);
   return packed;
 }
 
@@ -42,16 +48,20 @@ void for_image_groups(const KernelContext& ctx, int64_t images, int group, const
   });
 }
 
-absl::Status forward(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams* pool, const float* x,
-                     const float* w, const float* b, float* y, uint8_t* argmax) {
+absl::Status forward_packed(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams* pool, const float* x,
+                            const float* packed, const float* b, float* y, uint8_t* argmax) {
   const int64_t in = int64_t{p.H} * p.W * p.C;
   const int64_t out = pool == nullptr ? int64_t{p.OH()} * p.OW() * p.K : int64_t{pool->OH()} * pool->OW() * p.K;
   const ConvAlgorithm algorithm = algorithm_for(p);
-  const float* packed = pack_filter(ctx, algorithm, p, false, w);
   for_image_groups(ctx, p.N, algorithm.group, [&](int64_t n, int images) {
     algorithm.fwd(p, pool, images, x + n * in, packed, b, y + n * out, argmax == nullptr ? nullptr : argmax + n * out);
   });
   return absl::OkStatus();
+}
+
+absl::Status forward(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams* pool, const float* x,
+                     const float* w, const float* b, float* y, uint8_t* argmax) {
+  return forward_packed(ctx, p, pool, x, pack_filter(ctx, algorithm_for(p), p, false, w), b, y, argmax);
 }
 
 absl::Status backward_data(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams* pool, const float* w,
@@ -132,6 +142,18 @@ absl::Status conv2d_fwd(const KernelContext& ctx, const Conv2dParams& p, const f
   return forward(ctx, p, nullptr, x, w, b, y, nullptr);
 }
 
+int64_t conv2d_packed_floats(const Conv2dParams& p) { return algorithm_for(p).packed_floats(p, false); }
+
+absl::Status conv2d_pack(const KernelContext& ctx, const Conv2dParams& p, const float* w, float* packed) {
+  pack_filter(ctx, algorithm_for(p), p, false, w, packed);
+  return absl::OkStatus();
+}
+
+absl::Status conv2d_fwd_packed(const KernelContext& ctx, const Conv2dParams& p, const float* x, const float* packed,
+                               const float* b, float* y) {
+  return forward_packed(ctx, p, nullptr, x, packed, b, y, nullptr);
+}
+
 absl::Status conv2d_bwd_data(const KernelContext& ctx, const Conv2dParams& p, const float* w, const float* y,
                              const float* grad_y, float* grad_x) {
   return backward_data(ctx, p, nullptr, w, {y, nullptr, grad_y}, grad_x);
@@ -146,6 +168,11 @@ absl::Status conv2d_bwd_filter(const KernelContext& ctx, const Conv2dParams& p, 
 absl::Status conv2d_pool_fwd(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool, const float* x,
                              const float* w, const float* b, float* y, uint8_t* argmax) {
   return forward(ctx, p, &pool, x, w, b, y, argmax);
+}
+
+absl::Status conv2d_pool_fwd_packed(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
+                                    const float* x, const float* packed, const float* b, float* y, uint8_t* argmax) {
+  return forward_packed(ctx, p, &pool, x, packed, b, y, argmax);
 }
 
 absl::Status conv2d_pool_bwd_data(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,

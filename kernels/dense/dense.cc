@@ -29,6 +29,23 @@ absl::Status dense_fwd(const KernelContext& ctx, const DenseParams& p, const flo
   return use_ref(ctx, p) ? ref::dense_fwd(ctx, p, x, w, b, y) : simd::dense_fwd(ctx, p, x, w, b, y);
 }
 
+int64_t dense_packed_floats(const KernelContext& ctx, const DenseParams& p) {
+  return is_device(ctx.backend) || use_ref(ctx, p) ? 0 : simd::dense_packed_floats(p);
+}
+
+absl::Status dense_pack(const KernelContext& ctx, const DenseParams& p, const float* w, float* packed) {
+  LOCKSTEP_RETURN_IF_ERROR(check(p));
+  LOCKSTEP_RETURN_IF_ERROR(check_packed("dense", dense_packed_floats(ctx, p)));
+  return simd::dense_pack(ctx, p, w, packed);
+}
+
+absl::Status dense_fwd_packed(const KernelContext& ctx, const DenseParams& p, const float* x, const float* packed,
+                              const float* b, float* y) {
+  LOCKSTEP_RETURN_IF_ERROR(check(p));
+  LOCKSTEP_RETURN_IF_ERROR(check_packed("dense", dense_packed_floats(ctx, p)));
+  return p.N == 0 ? absl::OkStatus() : simd::dense_fwd_packed(ctx, p, x, packed, b, y);
+}
+
 absl::Status dense_bwd_data(const KernelContext& ctx, const DenseParams& p, const float* w, const float* y,
                             const float* grad_y, float* grad_x) {
   LOCKSTEP_RETURN_IF_ERROR(check(p));

@@ -28,6 +28,14 @@ absl::Status dense_fwd(const KernelContext& ctx, const DenseParams& p,
                        const float* b,  // (O)
                        float* y);       // (N, O)
 
+// Weights laid out once for many forward passes, as dense_fwd lays them out in each pass: dense_packed_floats floats,
+// or 0 where the backend has no such layout. The layout is of this process and machine. dense_fwd_packed gives the bits
+// of dense_fwd. Errors: InvalidArgument where there is no layout.
+int64_t dense_packed_floats(const KernelContext& ctx, const DenseParams& p);
+absl::Status dense_pack(const KernelContext& ctx, const DenseParams& p, const float* w, float* packed);
+absl::Status dense_fwd_packed(const KernelContext& ctx, const DenseParams& p, const float* x, const float* packed,
+                              const float* b, float* y);
+
 // grad_x = (grad_y masked where p.relu and y <= 0) w^T.
 absl::Status dense_bwd_data(const KernelContext& ctx, const DenseParams& p,
                             const float* w,       // (I, O)

@@ -28,6 +28,10 @@ absl::Status dense_update(const KernelContext& ctx, const DenseParams& p, const 
                           std::span<const DenseOperands> parts, const AdamParams& adam, const AdamRange& kernel,
                           const AdamRange& bias);
 int64_t dense_update_scratch_floats(const DenseParams& p);
+int64_t dense_packed_floats(const DenseParams& p);
+absl::Status dense_pack(const KernelContext& ctx, const DenseParams& p, const float* w, float* packed);
+absl::Status dense_fwd_packed(const KernelContext& ctx, const DenseParams& p, const float* x, const float* packed,
+                              const float* b, float* y);
 }  // namespace lockstep::simd
 
 namespace lockstep::cuda {

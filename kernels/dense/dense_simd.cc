@@ -178,22 +178,62 @@ HWY_INLINE void packed_product(int64_t N, int K, int k, int count, int columns, 
   gemm_panel_rows({.KI = count, .a_m = 1, .b_i = width}, ends, static_cast<int>(N), columns, rows_of, panel, c, ldc);
 }
 
-// Outputs [o, o + columns) for all examples, at most kForwardPanels panels; x packed in tiles.
-void dense_fwd_panels(const DenseParams& p, int o, const float* x, const float* w, const float* b, float* y) {
-  const int columns = std::min(kForwardPanels * kPanel, p.O - o), width = round_up(columns, kLanes);
+// Outputs [o, o + columns) of all examples, at most kForwardPanels panels.
+struct ForwardPanels {
+  int o, columns, width;
   HWY_ALIGN float bias[kForwardPanels * kPanel] = {};
-  std::copy_n(b + o, columns, bias);
-  float* panels = scratch(kPanelSlot, static_cast<size_t>(std::min(p.I, kChunk) * width));
-  for (int i = 0; i == 0 || i < p.I; i += kChunk) {
+
+  ForwardPanels(const DenseParams& p, int first, const float* b)
+      : o(first), columns(std::min(kForwardPanels * kPanel, p.O - o)), width(round_up(columns, kLanes)) {
+    std::copy_n(b + o, columns, bias);
+  }
+};
+
+// Their part of the reduction over the inputs [i, i + rows), one panel; x packed in tiles.
+HWY_INLINE void dense_fwd_panel(const DenseParams& p, const ForwardPanels& f, int i, int rows, int c, const float* x,
+                                const float* panel, const NextBlock& next, float* y) {
+  const int wide = std::min(kPanel, f.columns - c);
+  const GemmEnds ends{.bias = f.bias + c, .accumulate = i > 0, .relu = p.relu && i + rows == p.I};
+  packed_product(p.N, p.I, i, rows, wide, ends, x, panel, round_up(wide, kLanes), y + f.o + c, p.O, next);
+}
+
+void dense_fwd_panels(const DenseParams& p, int o, const float* x, const float* w, const float* b, float* y) {
+  const ForwardPanels f(p, o, b);
+  float* panels = scratch(kPanelSlot, static_cast<size_t>(std::min(p.I, kChunk) * f.width));
+  for (int i = 0; i < p.I; i += kChunk) {
     const int rows = std::min(kChunk, p.I - i), rows_after = std::min(kChunk, p.I - (i + rows));
-    pack_panels(w + ptrdiff_t{i} * p.O + o, rows, p.O, columns, panels);
-    for (int c = 0; c < columns; c += kPanel) {
-      const int wide = std::min(kPanel, columns - c);
-      const int begin = rows_after * c / columns, end = rows_after * (c + wide) / columns;
-      const NextBlock next{w + ptrdiff_t{i + rows + begin} * p.O + o, end - begin, columns, p.O};
-      const GemmEnds ends{.bias = bias + c, .accumulate = i > 0, .relu = p.relu && i + rows == p.I};
-      packed_product(p.N, p.I, i, rows, wide, ends, x, panels + ptrdiff_t{c} * rows, round_up(wide, kLanes), y + o + c,
-                     p.O, next);
+    pack_panels(w + ptrdiff_t{i} * p.O + o, rows, p.O, f.columns, panels);
+    for (int c = 0; c < f.columns; c += kPanel) {
+      const int begin = rows_after * c / f.columns, end = rows_after * std::min(c + kPanel, f.columns) / f.columns;
+      const NextBlock next{w + ptrdiff_t{i + rows + begin} * p.O + o, end - begin, f.columns, p.O};
+      dense_fwd_panel(p, f, i, rows, c, x, panels + ptrdiff_t{c} * rows, next, y);
+    }
+  }
+}
+
+// Packed weights: for each group of kForwardPanels panels of columns, panels of the first kChunk rows, of the next, ….
+int64_t dense_packed_size(const DenseParams& p) { return int64_t{p.I} * round_up(p.O, kLanes); }
+
+void dense_pack_columns(const DenseParams& p, int o, const float* w, float* packed) {
+  const int columns = std::min(kForwardPanels * kPanel, p.O - o), width = round_up(columns, kLanes);
+  float* to = packed + ptrdiff_t{p.I} * o;
+  for (int i = 0; i < p.I; i += kChunk) {
+    const int rows = std::min(kChunk, p.I - i);
+    pack_panels(w + ptrdiff_t{i} * p.O + o, rows, p.O, columns, to);
+    to += ptrdiff_t{rows} * width;
+  }
+}
+
+void dense_fwd_packed_panels(const DenseParams& p, int o, const float* x, const float* packed, const float* b,
+                             float* y) {
+  const ForwardPanels f(p, o, b);
+  const float* panel = packed + ptrdiff_t{p.I} * o;
+  for (int i = 0; i < p.I; i += kChunk) {
+    const int rows = std::min(kChunk, p.I - i);
+    for (int c = 0; c < f.columns; c += kPanel) {
+      const ptrdiff_t size = ptrdiff_t{rows} * round_up(std::min(kPanel, f.columns - c), kLanes);
+      dense_fwd_panel(p, f, i, rows, c, x, panel, {panel + size, rows, kPanel, kPanel}, y);
+      panel += size;
     }
   }
 }
@@ -382,6 +422,9 @@ HWY_EXPORT(dense_tiles);
 HWY_EXPORT(dense_padded);
 HWY_EXPORT(dense_pack_tile);
 HWY_EXPORT(dense_fwd_panels);
+HWY_EXPORT(dense_packed_size);
+HWY_EXPORT(dense_pack_columns);
+HWY_EXPORT(dense_fwd_packed_panels);
 HWY_EXPORT(dense_bwd_data_panel);
 HWY_EXPORT(dense_mask_row);
 HWY_EXPORT(dense_bwd_filter_rows);
@@ -418,6 +461,26 @@ absl::Status dense_fwd(const KernelContext& ctx, const DenseParams& p, const flo
   const float* packed = pack_tiles(ctx, p.N, p.I, x);
   parallel_for(ctx.pool, (p.O + columns - 1) / columns, [&](int64_t i, int) {
     HWY_DYNAMIC_DISPATCH(dense_fwd_panels)(p, static_cast<int>(i) * columns, packed, w, b, y);
+  });
+  return absl::OkStatus();
+}
+
+int64_t dense_packed_floats(const DenseParams& p) { return HWY_DYNAMIC_DISPATCH(dense_packed_size)(p); }
+
+absl::Status dense_pack(const KernelContext& ctx, const DenseParams& p, const float* w, float* packed) {
+  const int columns = HWY_DYNAMIC_DISPATCH(dense_fwd_columns)();
+  parallel_for(ctx.pool, (p.O + columns - 1) / columns, [&](int64_t i, int) {
+    HWY_DYNAMIC_DISPATCH(dense_pack_columns)(p, static_cast<int>(i) * columns, w, packed);
+  });
+  return absl::OkStatus();
+}
+
+absl::Status dense_fwd_packed(const KernelContext& ctx, const DenseParams& p, const float* x, const float* packed,
+                              const float* b, float* y) {
+  const int columns = HWY_DYNAMIC_DISPATCH(dense_fwd_columns)();
+  const float* tiles = pack_tiles(ctx, p.N, p.I, x);
+  parallel_for(ctx.pool, (p.O + columns - 1) / columns, [&](int64_t i, int) {
+    HWY_DYNAMIC_DISPATCH(dense_fwd_packed_panels)(p, static_cast<int>(i) * columns, tiles, packed, b, y);
   });
   return absl::OkStatus();
 }

@@ -185,5 +185,28 @@ TEST(Model, MemoryEstimateIsWhatTheBuffersTake) {
   EXPECT_LT(Model::memory_bytes(network, 64, ModelUse::kInference), one);
 }
 
+TEST_F(ModelTest, PackedWeightsGiveTheSameLogitsAndStandForTheirOwnWeightsAlone) {
+  const PassContext pass{.kernel = {Backend::kSimd}, .examples = kBatch};
+  Model model(network_, kBatch, ModelUse::kInference);
+  const auto logits_of = [&](const float* weights) {
+    EXPECT_TRUE(model.load_images(pass.kernel, images_.data(), kBatch).ok());
+    EXPECT_TRUE(model.forward(pass, weights, no_hook).ok());
+    return std::vector<float>(model.logits(), model.logits() + kBatch * network_.classes());
+  };
+  std::vector<float> others(weights_.data(), weights_.data() + weights_.size());
+  for (float& weight : others) weight *= 2;
+  const std::vector<float> expected = logits_of(weights_.data()), of_others = logits_of(others.data());
+  ASSERT_NE(expected, of_others);
+
+  ASSERT_TRUE(model.pack_weights(pass.kernel, weights_.data()).ok());
+  EXPECT_EQ(logits_of(weights_.data()), expected);
+  EXPECT_EQ(logits_of(others.data()), of_others);
+  // That the packed ones are what is read: biases are not packed, kernels are.
+  for (const Param& param : network_.params().params()) {
+    if (param.shape.size() > 1) std::fill_n(weights_.data() + param.offset, param.size, 0.0f);
+  }
+  EXPECT_EQ(logits_of(weights_.data()), expected);
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -86,6 +86,12 @@ class Conv2dProblem : public Problem {
     Guarded<float> y(out_size(), misalign_);
     EXPECT_TRUE(conv2d_fwd(ctx, p, in.x.data(), in.w.data(), in.b.data(), y.data()).ok());
     expect_intact(y);
+    expect_same_packed(
+        conv2d_packed_floats(ctx, p), [&](float* packed) { return conv2d_pack(ctx, p, in.w.data(), packed); },
+        [&](const float* packed, float* out) {
+          return conv2d_fwd_packed(ctx, p, in.x.data(), packed, in.b.data(), out);
+        },
+        y, misalign_);
     outputs.push_back({"y", {p.N, p.OH(), p.OW(), p.K}, y.values(), forward_terms()});
   }
 
@@ -128,6 +134,17 @@ class Conv2dProblem : public Problem {
     Guarded<uint8_t> argmax(pooled_size(), misalign_);
     EXPECT_TRUE(conv2d_pool_fwd(ctx, p, pool_, in.x.data(), in.w.data(), in.b.data(), y.data(), argmax.data()).ok());
     expect_intact(y, argmax);
+    expect_same_packed(
+        conv2d_packed_floats(ctx, p), [&](float* packed) { return conv2d_pack(ctx, p, in.w.data(), packed); },
+        [&](const float* packed, float* out) {
+          Guarded<uint8_t> again(pooled_size(), misalign_);
+          const absl::Status status =
+              conv2d_pool_fwd_packed(ctx, p, pool_, in.x.data(), packed, in.b.data(), out, again.data());
+          expect_intact(again);
+          EXPECT_EQ(again.values(), argmax.values());
+          return status;
+        },
+        y, misalign_);
     outputs.push_back({"pooled y", {p.N, pool_.OH(), pool_.OW(), p.K}, y.values(), forward_terms()});
   }
 

@@ -38,6 +38,10 @@ class DenseProblem : public Problem {
     Guarded<float> y(p_.N * p_.O, misalign_), grad_x(p_.N * p_.I, misalign_);
     PartialSums grad_w(slices_, int64_t{p_.I} * p_.O, misalign_), grad_b(slices_, p_.O, misalign_);
     EXPECT_TRUE(dense_fwd(ctx, p_, x.data(), w.data(), b.data(), y.data()).ok());
+    expect_same_packed(
+        dense_packed_floats(ctx, p_), [&](float* packed) { return dense_pack(ctx, p_, w.data(), packed); },
+        [&](const float* packed, float* out) { return dense_fwd_packed(ctx, p_, x.data(), packed, b.data(), out); }, y,
+        misalign_);
     EXPECT_TRUE(dense_bwd_data(ctx, p_, w.data(), y_ref.data(), grad_y.data(), grad_x.data()).ok());
     EXPECT_TRUE(
         dense_bwd_filter(ctx, p_, slices_, x.data(), y_ref.data(), grad_y.data(), grad_w.output(), grad_b.output())

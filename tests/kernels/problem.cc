@@ -3,6 +3,8 @@
 
 #include <limits>
 
+#include "tests/support/compare.h"
+
 namespace lockstep {
 
 std::string fill_name(Fill fill) {
@@ -62,6 +64,26 @@ std::vector<float> PartialSums::values() const {
 std::vector<float> as_floats(const Guarded<uint8_t>& values) {
   const auto span = values.span();
   return {span.begin(), span.end()};
+}
+
+void expect_same_packed(int64_t floats, const std::function<absl::Status(float* packed)>& pack,
+                        const std::function<absl::Status(const float* packed, float* y)>& forward,
+                        const Guarded<float>& y, int misalign) {
+  Guarded<float> packed(floats, misalign);
+  const absl::Status status = pack(packed.data());
+  if (floats == 0) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    return;
+  }
+  EXPECT_TRUE(status.ok()) << status;
+  expect_intact(packed);
+  const auto size = static_cast<int64_t>(y.values().size());
+  Guarded<float> again(size, misalign);
+  EXPECT_TRUE(forward(packed.data(), again.data()).ok());
+  expect_intact(again);
+  EXPECT_TRUE(
+      same_bits(y.values(), again.values(),
+                {.what = "y of packed weights", .dims = {size}, .shape = "", .backend = "", .max_repeated = 1}));
 }
 
 }  // namespace lockstep

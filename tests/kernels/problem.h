@@ -93,6 +93,12 @@ void expect_intact(const Buffers&... outputs) {
   for (const ::testing::AssertionResult& result : {outputs.intact()...}) EXPECT_TRUE(result);
 }
 
+// Expects the bits of `y` from `forward(packed weights, output)`, run on what `pack` wrote into `floats` floats; none
+// are the end of it. `misalign` as for the problem's own buffers.
+void expect_same_packed(int64_t floats, const std::function<absl::Status(float* packed)>& pack,
+                        const std::function<absl::Status(const float* packed, float* y)>& forward,
+                        const Guarded<float>& y, int misalign);
+
 // Argument positions as floats, exact.
 std::vector<float> as_floats(const Guarded<uint8_t>& values);
 

@@ -50,8 +50,13 @@ absl::Status ConvLayer::forward(const PassContext& pass, const ForwardBuffers& b
   const float* w = b.weights + kernel_offset_;
   const float* bias = b.weights + bias_offset_;
   const Conv2dParams conv = conv_params(pass.examples);
-  if (!pool_) return conv2d_fwd(pass.kernel, conv, b.x, w, bias, b.y);
-  return conv2d_pool_fwd(pass.kernel, conv, pool_params(pass.examples), b.x, w, bias, b.y, b.kept);
+  if (!pool_) {
+    return b.packed != nullptr ? conv2d_fwd_packed(pass.kernel, conv, b.x, b.packed, bias, b.y)
+                               : conv2d_fwd(pass.kernel, conv, b.x, w, bias, b.y);
+  }
+  const Pool2dParams pool = pool_params(pass.examples);
+  return b.packed != nullptr ? conv2d_pool_fwd_packed(pass.kernel, conv, pool, b.x, b.packed, bias, b.y, b.kept)
+                             : conv2d_pool_fwd(pass.kernel, conv, pool, b.x, w, bias, b.y, b.kept);
 }
 
 absl::Status ConvLayer::backward(const PassContext& pass, const BackwardBuffers& b) const {

@@ -19,6 +19,12 @@ class ConvLayer : public Layer {
   bool has_parameters() const override { return true; }
   double flops() const override;
   int64_t workspace_bytes(const KernelContext& kernel, const GradSlices& slices) const override;
+  int64_t packed_floats(const KernelContext& kernel) const override {
+    return conv2d_packed_floats(kernel, conv_params(1));
+  }
+  absl::Status pack(const KernelContext& kernel, const float* weights, float* packed) const override {
+    return conv2d_pack(kernel, conv_params(1), weights + kernel_offset_, packed);
+  }
   absl::Status forward(const PassContext& pass, const ForwardBuffers& buffers) const override;
   absl::Status backward(const PassContext& pass, const BackwardBuffers& buffers) const override;
 

@@ -13,7 +13,9 @@ int64_t DenseLayer::workspace_bytes(const KernelContext& kernel, const GradSlice
 }
 
 absl::Status DenseLayer::forward(const PassContext& pass, const ForwardBuffers& b) const {
-  return dense_fwd(pass.kernel, params(pass.examples), b.x, b.weights + kernel_offset_, b.weights + bias_offset_, b.y);
+  const float* bias = b.weights + bias_offset_;
+  if (b.packed != nullptr) return dense_fwd_packed(pass.kernel, params(pass.examples), b.x, b.packed, bias, b.y);
+  return dense_fwd(pass.kernel, params(pass.examples), b.x, b.weights + kernel_offset_, bias, b.y);
 }
 
 absl::Status DenseLayer::backward(const PassContext& pass, const BackwardBuffers& b) const {

@@ -24,6 +24,10 @@ class DenseLayer : public Layer {
     return dense_update_scratch_floats(params(examples)) * static_cast<int64_t>(sizeof(float));
   }
   int64_t workspace_bytes(const KernelContext& kernel, const GradSlices& slices) const override;
+  int64_t packed_floats(const KernelContext& kernel) const override { return dense_packed_floats(kernel, params(1)); }
+  absl::Status pack(const KernelContext& kernel, const float* weights, float* packed) const override {
+    return dense_pack(kernel, params(1), weights + kernel_offset_, packed);
+  }
   absl::Status forward(const PassContext& pass, const ForwardBuffers& buffers) const override;
   absl::Status backward(const PassContext& pass, const BackwardBuffers& buffers) const override;
   absl::Status update(const PassContext& pass, const UpdateBuffers& buffers) const override;
