@@ -41,10 +41,26 @@ inline constexpr int kPanel = kMaxVectors * kLanes;  // columns of a full tile
 
 inline constexpr int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
+// Memory that will be read next: `rows` rows of `columns` floats, ld apart.
+struct NextBlock {
+  const float* data = nullptr;
+  int rows = 0, columns = 0;
+  ptrdiff_t ld = 0;
+
+  // The share of the rows that a caller who has done [begin, end) of `total` should have asked for meanwhile.
+  NextBlock part(int64_t begin, int64_t end, int64_t total) const {
+    const auto first = static_cast<int>(begin * rows / total), last = static_cast<int>(end * rows / total);
+    return {data + first * ld, last - first, columns, ld};
+  }
+};
+
 struct GemmLoop {
   int KO = 1, KI = 0;
   ptrdiff_t a_m = 0, a_o = 0, a_i = 0;
   ptrdiff_t b_o = 0, b_i = 0;
+  // Asked for bit by bit in the course of the reduction, so that it comes in while the multipliers work: asked for at
+  // once it would fill the queue of outstanding lines, and everything behind it would wait. Only some strides do.
+  NextBlock next = {};
 };
 
 // What happens before and after the reduction.
@@ -56,9 +72,9 @@ struct GemmEnds {
 
 using GemmTile = void (*)(const GemmLoop&, const GemmEnds&, const float*, const float*, float*, ptrdiff_t);
 
-// The tile function for `rows` <= kMaxRows, `vectors` <= kMaxVectors and a row stride of A. Defined in gemm_simd.cc,
-// once for all operators: each is a loop of a few hundred instructions.
-GemmTile gemm_tile_for(int rows, int vectors, ptrdiff_t a_m);
+// The tile function for `rows` <= kMaxRows, `vectors` <= kMaxVectors, and a row stride and next block of the loop.
+// Defined in gemm_simd.cc, once for all operators: each is a loop of a few hundred instructions.
+GemmTile gemm_tile_for(int rows, int vectors, const GemmLoop& loop);
 
 // Rows are split into equal tiles, so that no short tile leaves the multipliers idle.
 inline int tile_count(int rows) { return (rows + kMaxRows - 1) / kMaxRows; }
@@ -77,7 +93,7 @@ HWY_INLINE void gemm_panel_rows(GemmLoop loop, const GemmEnds& ends, int M, int 
     const int begin = tile_begin(t, tiles, M);
     const int rows = tile_begin(t + 1, tiles, M) - begin;
     const float* a = rows_of(begin, rows, loop);
-    const GemmTile tile = gemm_tile_for(rows, vectors, loop.a_m);
+    const GemmTile tile = gemm_tile_for(rows, vectors, loop);
     float* out = c + begin * ldc;
     if (columns == width) {
       tile(loop, ends, a, b, out, ldc);

@@ -11,8 +11,35 @@
 HWY_BEFORE_NAMESPACE();
 namespace lockstep::HWY_NAMESPACE {
 
-// kStride is a_m where it is known to the compiler, else 0.
-template <int MR, int NV, int kStride>
+// Walks over a block of memory, a line or two for each step of a reduction.
+class Prefetcher {
+ public:
+  HWY_INLINE Prefetcher(const NextBlock& block, int steps)
+      : row_(block.data),
+        columns_(block.columns),
+        ld_(block.ld),
+        step_((block.rows * block.columns + steps - 1) / steps) {}
+
+  HWY_INLINE void step() {
+    __builtin_prefetch(row_ + at_, 0, 2);
+    __builtin_prefetch(row_ + at_ + kLine, 0, 2);
+    at_ += step_;
+    if (at_ >= columns_) {
+      at_ -= columns_;
+      row_ += ld_;
+    }
+  }
+
+ private:
+  static constexpr int kLine = 64 / sizeof(float);
+  const float* row_;
+  int columns_, at_ = 0;
+  ptrdiff_t ld_;
+  int step_;
+};
+
+// kStride is a_m where it is known to the compiler, else 0. kNext: the loop has a next block.
+template <int MR, int NV, int kStride, bool kNext>
 HWY_NOINLINE void gemm_tile(const GemmLoop& loop, const GemmEnds& ends, const float* HWY_RESTRICT a,
                             const float* HWY_RESTRICT b, float* HWY_RESTRICT c, ptrdiff_t ldc) {
   const Floats d;
@@ -32,6 +59,7 @@ HWY_NOINLINE void gemm_tile(const GemmLoop& loop, const GemmEnds& ends, const fl
     }
   }
   const ptrdiff_t a_i = loop.a_i, b_i = loop.b_i;
+  Prefetcher next(loop.next, loop.KO * loop.KI);
   for (int ko = 0; ko < loop.KO; ++ko) {
     const float* HWY_RESTRICT pa = a + ko * loop.a_o;
     const float* HWY_RESTRICT pb = b + ko * loop.b_o;
@@ -47,6 +75,7 @@ HWY_NOINLINE void gemm_tile(const GemmLoop& loop, const GemmEnds& ends, const fl
       }
       pa += a_i;
       pb += b_i;
+      if constexpr (kNext) next.step();
     }
   }
   if (ends.relu) {
@@ -64,28 +93,29 @@ HWY_NOINLINE void gemm_tile(const GemmLoop& loop, const GemmEnds& ends, const fl
   }
 }
 
-template <int NV, int kStride, int MR = kMaxRows>
+template <int NV, int kStride, bool kNext = false, int MR = kMaxRows>
 GemmTile choose_rows(int rows) {
   if constexpr (MR == 0) {
     return nullptr;
   } else {
-    return rows == MR ? &gemm_tile<MR, NV, kStride> : choose_rows<NV, kStride, MR - 1>(rows);
+    return rows == MR ? &gemm_tile<MR, NV, kStride, kNext> : choose_rows<NV, kStride, kNext, MR - 1>(rows);
   }
 }
 
-GemmTile gemm_tile_for(int rows, int vectors, ptrdiff_t a_m) {
-  if (vectors == 1) return a_m == 1 ? choose_rows<1, 1>(rows) : choose_rows<1, 0>(rows);
-  switch (a_m) {
+GemmTile gemm_tile_for(int rows, int vectors, const GemmLoop& loop) {
+  if (vectors == 1) return loop.a_m == 1 ? choose_rows<1, 1>(rows) : choose_rows<1, 0>(rows);
+  const bool next = loop.next.rows > 0;
+  switch (loop.a_m) {
     case 1:
-      return choose_rows<2, 1>(rows);
+      return next ? choose_rows<2, 1, true>(rows) : choose_rows<2, 1>(rows);
     case 32:
       return choose_rows<2, 32>(rows);
     case 64:
       return choose_rows<2, 64>(rows);
     case 96:
-      return choose_rows<2, 96>(rows);
+      return next ? choose_rows<2, 96, true>(rows) : choose_rows<2, 96>(rows);
     case 192:
-      return choose_rows<2, 192>(rows);
+      return next ? choose_rows<2, 192, true>(rows) : choose_rows<2, 192>(rows);
     default:
       return choose_rows<2, 0>(rows);
   }

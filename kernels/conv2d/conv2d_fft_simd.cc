@@ -157,7 +157,11 @@ HWY_INLINE void correlate_spectra(const PlaneOutput& out, int images, int C, con
       float* const product = products.data + point * products.stride;
       const bool real = point < kRealPoints;
       loop.KO = real ? 1 : 2;
+      // The filter is larger than the second-level cache.
+      const NextBlock next{right + packed_stride(part), point + 1 < kSpectrumPoints ? kRightParts * C : 0, columns, K};
+      loop.next = next.part(0, 1, 2);
       gemm_panel(loop, GemmEnds{}, images, columns, left + kRe * C, right, product, columns * kRightParts);
+      loop.next = next.part(1, 2, 2);
       gemm_panel(loop, GemmEnds{}, images, columns, left + kIm * C, real ? right + part : right, product + columns,
                  columns * kRightParts);
     }

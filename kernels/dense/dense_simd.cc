@@ -149,29 +149,12 @@ void dense_pack_tile(int64_t N, int K, int t, const float* x, float* packed) {
   pack_transposed(x + ptrdiff_t{begin} * K, rows, K, K, rows, packed + ptrdiff_t{begin} * K);
 }
 
-// Weights that will be packed next: `rows` rows of `columns` floats, ld apart.
-struct NextBlock {
-  const float* data = nullptr;
-  int rows = 0, columns = 0;
-  ptrdiff_t ld = 0;
-};
-
-// Asks for rows [begin * rows / total, end * rows / total) of the block: they lie too far apart for the processor to
-// see them coming.
-HWY_INLINE void prefetch_part(const NextBlock& block, int64_t begin, int64_t end, int64_t total) {
-  constexpr int kLine = 64 / sizeof(float);
-  const auto last = static_cast<int>(end * block.rows / total);
-  for (auto r = static_cast<int>(begin * block.rows / total); r < last; ++r) {
-    for (int c = 0; c < block.columns; c += kLine) __builtin_prefetch(block.data + r * block.ld + c, 0, 2);
-  }
-}
-
 // C(N, columns) (+)= rows [k, k + panel rows) of the reduction; A packed by dense_pack_tile. Meanwhile asks for `next`.
 HWY_INLINE void packed_product(int64_t N, int K, int k, int count, int columns, const GemmEnds& ends,
                                const float* packed, const float* panel, int width, float* c, ptrdiff_t ldc,
                                const NextBlock& next) {
   const auto rows_of = [&](int begin, int rows, GemmLoop& loop) {
-    prefetch_part(next, begin, begin + rows, N);
+    loop.next = next.part(begin, begin + rows, N);
     loop.a_i = rows;
     return packed + ptrdiff_t{begin} * K + ptrdiff_t{k} * rows;
   };
