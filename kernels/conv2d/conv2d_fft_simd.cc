@@ -44,6 +44,11 @@ struct Spectra {
         stride(rows * channels * parts + kSpectrumPad) {}
 };
 
+// A transform touches a line or two at each of 128 points, too far apart for the processor to see the next ones coming:
+// each asks for the lines of the transform after it while it computes.
+HWY_INLINE void ask_to_read(const float* at) { __builtin_prefetch(at, 0, 3); }
+HWY_INLINE void ask_to_write(float* at) { __builtin_prefetch(at, 1, 3); }
+
 // Complex left factors are stored as (im, re, -im): two parts one after another, forward from `re` or from `im`, are
 // what the two parts of a product want to be multiplied with (re, im) of the right factor.
 inline constexpr int kLeftParts = 3, kIm = 0, kRe = 1, kMinusIm = 2;
@@ -60,6 +65,7 @@ HWY_INLINE void image_to_left(const CirclePlane& plane, int channels, const floa
       hn::StoreU(im, d, at + kIm * channels);
       hn::StoreU(re, d, at + kRe * channels);
       hn::StoreU(hn::Neg(im), d, at + kMinusIm * channels);
+      for (int part = 0; part < kLeftParts; ++part) ask_to_write(at + (kLeftParts + part) * channels);
     });
   }
 }
@@ -70,8 +76,10 @@ HWY_INLINE void image_to_right(const CirclePlane& plane, int channels, const flo
   for (int c = 0; c < channels; c += kLanes) {
     float* out = to.data + n * channels * kRightParts + c;
     fft16_forward(plane, x + c, ptrdiff_t{plane.columns} * channels, channels, [&](int point, auto re, auto im) {
-      hn::StoreU(re, d, out + point * to.stride);
-      hn::StoreU(im, d, out + point * to.stride + channels);
+      float* at = out + point * to.stride;
+      hn::StoreU(re, d, at);
+      hn::StoreU(im, d, at + channels);
+      for (int part = 0; part < kRightParts; ++part) ask_to_write(at + (kRightParts + part) * channels);
     });
   }
 }
@@ -109,6 +117,8 @@ void fft_pack(const Conv2dParams& p, bool turned, const float* w, int unit, floa
       float* const at = out + point * packed_stride(part);
       hn::StoreU(hn::Mul(re, scale), d, at);
       hn::StoreU(hn::Mul(im, point < kRealPoints ? scale : im_scale), d, at + part);
+      ask_to_write(at + kLanes);
+      ask_to_write(at + part + kLanes);
     });
   }
 }
@@ -132,6 +142,8 @@ HWY_INLINE void products_to_image(const PlaneOutput& out, int k, int columns, in
         {out.height, out.width},
         [&](int point) {
           const float* const at = from + point * products.stride;
+          ask_to_read(at + 2 * columns);
+          ask_to_read(at + 3 * columns);
           return Complex{hn::LoadU(d, at), hn::LoadU(d, at + columns)};
         },
         [&](int h, int w, auto value) {
@@ -255,6 +267,8 @@ HWY_INLINE void sums_to_taps(const Conv2dParams& p, const SumBlock& block, float
           plane,
           [&](int point) {
             const float* const at = from + point * SumBlock::kStride;
+            ask_to_read(at + 2 * block.columns);
+            ask_to_read(at + 3 * block.columns);
             return Complex{hn::LoadU(d, at), hn::LoadU(d, at + block.columns)};
           },
           [&](int r, int s, auto value) {
