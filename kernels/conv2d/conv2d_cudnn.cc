@@ -22,7 +22,7 @@ int64_t out_size(const Conv2dParams& p) { return p.N * p.OH() * p.OW() * p.K; }
 int64_t out_size(const Pool2dParams& p) { return p.N * p.OH() * p.OW() * p.C; }
 
 EngineRules rules_of(const DeviceContext& device, const Conv2dParams& p) {
-  return {device.tensor_cores, conv_winograd_wins(p)};
+  return {device.tensor_cores, conv_way(p) != ConvWay::kDirect};
 }
 
 // Unimplemented: our kernel has to do it.

@@ -42,6 +42,10 @@ std::vector<float> finite_scales(std::vector<float> scales) {
 
 // A chain of n additions makes n rounding errors of either sign, which add up like a random walk. Both factors of a
 // product may be rounded first.
+double slack(const Reference& reference, const KernelContext& context) {
+  return is_device(context.backend) ? reference.problem->device_slack() : 1;
+}
+
 double error_constant(const ProblemCase& problem, const Output& output, const BackendCase& backend) {
   const double factors = 2 * backend.factor_rounding / std::numeric_limits<float>::epsilon();
   return problem.c + std::sqrt(static_cast<double>(output.terms)) / 2 + (output.terms > 0 ? factors : 0);
@@ -66,7 +70,8 @@ TEST_P(Parity, MatchesTheOracle) {
     const CompareContext context{expected.name, expected.dims, reference.problem->shape(),
                                  backend.name,  problem.seed,  max_repeated};
     const std::vector<double> tol =
-        tolerances(error_constant(problem, expected, backend), finite_scales(reference.scales[i].values));
+        tolerances(slack(reference, scope.context()) * error_constant(problem, expected, backend),
+                   finite_scales(reference.scales[i].values));
     EXPECT_TRUE(close_to(expected.values, got[i].values, tol, context));
   }
 }

@@ -36,6 +36,8 @@ class Problem {
   virtual Outputs run(const KernelContext& ctx) const = 0;
   // What the tolerance of each element of run() is proportional to.
   virtual Outputs scales() const = 0;
+  // How many times wider the tolerance is on a device, whose library may compute in a way with larger errors.
+  virtual double device_slack() const { return 1; }
 };
 
 enum class Fill {
