@@ -14,20 +14,17 @@ namespace lockstep::HWY_NAMESPACE {
 // Walks over a block of memory, a line or two for each step of a reduction.
 class Prefetcher {
  public:
-  HWY_INLINE Prefetcher(const NextBlock& block, int steps)
+  HWY_INLINE Prefetcher(const NextBlock& block, int64_t steps)
       : row_(block.data),
         columns_(block.columns),
         ld_(block.ld),
-        step_((block.rows * block.columns + steps - 1) / steps) {}
+        step_(steps > 0 ? static_cast<int>((int64_t{block.rows} * block.columns + steps - 1) / steps) : 0) {}
 
   HWY_INLINE void step() {
     __builtin_prefetch(row_ + at_, 0, 2);
     __builtin_prefetch(row_ + at_ + kLine, 0, 2);
     at_ += step_;
-    if (at_ >= columns_) {
-      at_ -= columns_;
-      row_ += ld_;
-    }
+    for (; at_ >= columns_; at_ -= columns_) row_ += ld_;
   }
 
  private:
@@ -59,7 +56,8 @@ HWY_NOINLINE void gemm_tile(const GemmLoop& loop, const GemmEnds& ends, const fl
     }
   }
   const ptrdiff_t a_i = loop.a_i, b_i = loop.b_i;
-  Prefetcher next(loop.next, loop.KO * loop.KI);
+  // Without a next block there is nothing to walk over, and perhaps no step.
+  Prefetcher next(kNext ? loop.next : NextBlock{}, kNext ? int64_t{loop.KO} * loop.KI : 0);
   for (int ko = 0; ko < loop.KO; ++ko) {
     const float* HWY_RESTRICT pa = a + ko * loop.a_o;
     const float* HWY_RESTRICT pb = b + ko * loop.b_o;

@@ -109,11 +109,12 @@ absl::Status Model::load_images(const KernelContext& kernel, const uint8_t* imag
 }
 
 absl::Status Model::pack_weights(const KernelContext& kernel, const float* weights) {
-  packed_.clear();
+  std::vector<AlignedBuffer<float>> packed;
   for (const auto& layer : network_.layers()) {
-    packed_.emplace_back(static_cast<size_t>(layer->packed_floats(kernel)));
-    if (packed_.back().size() > 0) LOCKSTEP_RETURN_IF_ERROR(layer->pack(kernel, weights, packed_.back().data()));
+    packed.emplace_back(static_cast<size_t>(layer->packed_floats(kernel)));
+    if (packed.back().size() > 0) LOCKSTEP_RETURN_IF_ERROR(layer->pack(kernel, weights, packed.back().data()));
   }
+  packed_ = std::move(packed);
   packed_weights_ = weights;
   return absl::OkStatus();
 }

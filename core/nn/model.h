@@ -31,7 +31,7 @@ class Model {
   static absl::StatusOr<std::unique_ptr<Model>> create_on(Device& device, const Network& network, int64_t capacity,
                                                           ModelUse use);
 
-  // Bytes that a model of this capacity allocates.
+  // Bytes that a model of this capacity allocates, without pack_weights.
   static int64_t memory_bytes(const Network& network, int64_t capacity, ModelUse use);
   // Scratch memory (DeviceContext::workspace) that any operator of a training step over `slices`, or of an inference
   // pass over `capacity` examples, needs on a device. cuDNN builds its plans for that, which may take a second a layer:
@@ -47,8 +47,9 @@ class Model {
   // Fills input() from bytes as TensorFlow does: float(x) * (1 / 255).
   absl::Status load_images(const KernelContext& kernel, const uint8_t* images, int64_t examples);
 
-  // Lays the weights out for forward passes, once for all that will be given the same pointer; they must not change.
-  // Costs about their memory again, and each pass the time of doing it. On the host.
+  // Lays the weights out for forward passes with this kernel's backend, once for all that will be given the same
+  // pointer; they must not change. Saves each pass the time of doing it, and takes the memory of dense weights again,
+  // for convolutions that are transformed 64 or 256 floats for each pair of channels. On the host.
   absl::Status pack_weights(const KernelContext& kernel, const float* weights);
 
   // Called with a layer's index before its weights are read, and after its gradients are complete and its weights no

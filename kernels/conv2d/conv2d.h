@@ -77,6 +77,7 @@ absl::Status conv2d_pool_fwd(const KernelContext& ctx, const Conv2dParams& p, co
                              const float* w, const float* b,
                              float* y,          // (N, POH, POW, K) pooled
                              uint8_t* argmax);  // (N, POH, POW, K) as pool2d_max_fwd writes it
+// As conv2d_fwd_packed.
 absl::Status conv2d_pool_fwd_packed(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
                                     const float* x, const float* packed, const float* b, float* y, uint8_t* argmax);
 absl::Status conv2d_pool_bwd_data(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
@@ -85,9 +86,11 @@ absl::Status conv2d_pool_bwd_data(const KernelContext& ctx, const Conv2dParams& 
                                   const uint8_t* argmax,  // (N, POH, POW, K)
                                   const float* grad_y,    // (N, POH, POW, K)
                                   float* grad_x);         // (N, H, W, C)
+// y, argmax and grad_y as in conv2d_pool_bwd_data, the gradients as in conv2d_bwd_filter.
 absl::Status conv2d_pool_bwd_filter(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
                                     const GradSlices& slices, const float* x, const float* y, const uint8_t* argmax,
                                     const float* grad_y, GradOutput grad_w, GradOutput grad_b);
+// As conv2d_bwd.
 absl::Status conv2d_pool_bwd(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
                              const GradSlices& slices, const float* x, const float* w, const float* y,
                              const uint8_t* argmax, const float* grad_y, GradOutput grad_w, GradOutput grad_b,

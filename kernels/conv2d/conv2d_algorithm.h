@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three ways the SIMD backend convolves, behind one table of functions, so that both share the loops over images,
+// The three ways the SIMD backend convolves, behind one table of functions, so that all share the loops over images,
 // slices and threads in conv2d_simd.cc. Which one runs depends on the shape alone, never on batch, threads or ranks.
 #pragma once
 
@@ -36,7 +36,7 @@ struct ConvDataGrad {
   float* grad_x;        // of the first image
 };
 
-// Filters are rearranged ("packed") once per call; `turned` selects the form for the input gradient.
+// Filters are rearranged ("packed") once per call, or once for many; `turned` selects the form for the input gradient.
 struct ConvAlgorithm {
   int group;  // images per call of fwd and bwd_data, at most
   int64_t (*packed_floats)(const Conv2dParams& p, bool turned);
@@ -63,7 +63,8 @@ ConvAlgorithm conv_direct();
 
 // Stride 1, square filters of 3 or 5, channels in multiples of 16: 4 to 5 times fewer multiplications.
 ConvAlgorithm conv_winograd();
-// Stride 1, channels in multiples of 16, a plane that fits with its padding on a circle of 16 x 16.
+// Stride 1, channels in multiples of 16, a plane that fits with its padding on a circle of 16 x 16, a filter that fits
+// into the plane.
 ConvAlgorithm conv_fft();
 
 enum class ConvWay { kDirect, kWinograd, kFft };
@@ -82,10 +83,14 @@ inline ConvWay conv_way(const Conv2dParams& p) {
       most = 64 * tiles * 2 / 3;
     }
   }
-  // No tap may reach around the circle from one end of a plane to the other.
-  const auto fits = [](int in, int out, int taps, int pad) { return std::max(in + pad, out + taps - 1 - pad) <= 16; };
+  // Packed filters and sums take 256 floats for each pair, the latter in each thread.
+  constexpr int64_t kMostPairs = 128 * 128;
+  // No tap may reach around the circle from one end of a plane to the other, or meet padding alone.
+  const auto fits = [](int in, int out, int taps, int pad) {
+    return taps <= in && std::max(in + pad, out + taps - 1 - pad) <= 16;
+  };
   const bool fit = fits(p.H, p.OH(), p.R, p.dim_h().pad_before) && fits(p.W, p.OW(), p.S, p.dim_w().pad_before);
-  return fit && 512 <= most ? ConvWay::kFft : way;
+  return fit && int64_t{p.C} * p.K <= kMostPairs && 508 <= most ? ConvWay::kFft : way;
 }
 
 // Scratch slots. The first two are filled by the calling thread and read by all; the others belong to one call above.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolution of whole planes by Fourier transforms on a circle of 16 x 16, for planes that fit on it with their
 // padding: at each of the 128 points of fft16-inl.h the convolution is a small matrix product of complex numbers over
-// channels. A plane is transformed once, not as overlapping tiles, and 5 x 5 filters over 14 x 14 cost 512
+// channels. A plane is transformed once, not as overlapping tiles, and 5 x 5 filters over 14 x 14 cost 508
 // multiplications for a pair of channels instead of Winograd's 1024 or 4900.
 //   forward:          spectra of the images times the conjugate spectra of the filters
 //   input gradient:   spectra of the spread gradient times those of the filters

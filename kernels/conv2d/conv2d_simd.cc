@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loops of the SIMD convolution over images, slices and threads; conv2d_algorithm.h does one image at a time.
+// Loops of the SIMD convolution over images, slices and threads; conv2d_algorithm.h does a few images, or a
+// slice, at a time.
 #include <algorithm>
 
 #include "kernels/conv2d/conv2d_algorithm.h"

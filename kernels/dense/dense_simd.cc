@@ -282,7 +282,7 @@ struct GradSums {
   }
 };
 
-// Sums of slices [s, s + 1) of MR inputs; a: (examples, ld_a).
+// Sums of slice s of MR inputs; a: (examples, ld_a).
 template <int MR, int NV>
 HWY_INLINE void slice_sums(const int64_t* offsets, int s, const float* a, ptrdiff_t ld_a, const float* grad,
                            ptrdiff_t ld_grad, GradSums<MR, NV>& sums) {
@@ -473,8 +473,9 @@ absl::Status dense_bwd_data(const KernelContext& ctx, const DenseParams& p, cons
   const int panel = HWY_DYNAMIC_DISPATCH(dense_panel)();
   const float* grad = pack_tiles(ctx, p.N, p.O, masked_grad(ctx, p, p.O, y, grad_y));
   parallel_for(ctx.pool, (p.I + panel - 1) / panel, [&](int64_t i, int) {
-    const int begin = static_cast<int>(i) * panel;
-    HWY_DYNAMIC_DISPATCH(dense_bwd_data_panel)(p, begin, begin + thread_count(ctx.pool) * panel, w, grad, grad_x);
+    const int64_t begin = i * panel, then = std::min<int64_t>(begin + thread_count(ctx.pool) * panel, p.I);
+    HWY_DYNAMIC_DISPATCH(dense_bwd_data_panel)
+    (p, static_cast<int>(begin), static_cast<int>(then), w, grad, grad_x);
   });
   return absl::OkStatus();
 }

@@ -60,7 +60,7 @@ run_check(source_rules_test clean cmake/flags.cmake
   "# SPDX-License-Identifier: Apache-2.0\nadd_compile_options(-O3)  \n# not -march=native\n")
 # The folders are searched in the order of source_files.cmake: the second header is the one that is told of.
 set(header "// SPDX-License-Identifier: Apache-2.0\n")
-run_check(source_rules_test found serve/twice.h "${header}class alignas(64) Model final : public Base {\n};\n"
+run_check(source_rules_test found serve/twice.h "${header}class alignas(64) Model final : public Base<int> {\n};\n"
   core/nn/model.h "${header}struct Model {\n};\n")
 run_check(source_rules_test clean serve/once.h "${header}class Model;\nclass Store {\n  struct Model {\n  };\n};\n"
   core/nn/model.h "${header}struct Model {\n};\n")

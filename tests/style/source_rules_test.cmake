@@ -32,7 +32,7 @@ endforeach()
 # Members and nested types are indented.
 find_sources(headers *.h *.cuh)
 foreach(file IN LISTS headers)
-  file(STRINGS "${ROOT}/${file}" lines REGEX "^(struct|class|enum class) [^;<]*{")
+  file(STRINGS "${ROOT}/${file}" lines REGEX "^(struct|class|enum class) (alignas[^ ]* )?[A-Za-z_0-9]+( [^;]*)?{")
   foreach(line IN LISTS lines)
     string(REGEX REPLACE "^(struct|class|enum class) (alignas[^ ]* )?([A-Za-z_0-9]+).*" "\\3" type "${line}")
     if(DEFINED header_of_${type} AND NOT header_of_${type} STREQUAL file)  # conditional code may have two in one
