@@ -56,7 +56,7 @@ inline constexpr int kLeftParts = 3, kIm = 0, kRe = 1, kMinusIm = 2;
 inline constexpr int kRightParts = 2;
 
 // Planes (rows, columns, channels) of an image -> row n of left factors.
-HWY_INLINE void image_to_left(const CirclePlane& plane, int channels, const float* x, int64_t n, const Spectra& to) {
+HWY_NOINLINE void image_to_left(const CirclePlane& plane, int channels, const float* x, int64_t n, const Spectra& to) {
   const Fft16::D d;
   for (int c = 0; c < channels; c += kLanes) {
     float* out = to.data + n * channels * kLeftParts + c;
@@ -71,7 +71,7 @@ HWY_INLINE void image_to_left(const CirclePlane& plane, int channels, const floa
 }
 
 // The same as right factors.
-HWY_INLINE void image_to_right(const CirclePlane& plane, int channels, const float* x, int64_t n, const Spectra& to) {
+HWY_NOINLINE void image_to_right(const CirclePlane& plane, int channels, const float* x, int64_t n, const Spectra& to) {
   const Fft16::D d;
   for (int c = 0; c < channels; c += kLanes) {
     float* out = to.data + n * channels * kRightParts + c;
@@ -131,8 +131,8 @@ struct PlaneOutput {
 };
 
 // Row n of products (rows, 2, columns) -> the channels [k, k + columns) of an output image (height, width, channels).
-HWY_INLINE void products_to_image(const PlaneOutput& out, int k, int columns, int64_t n, const Spectra& products,
-                                  float* y) {
+HWY_NOINLINE void products_to_image(const PlaneOutput& out, int k, int columns, int64_t n, const Spectra& products,
+                                    float* y) {
   const Fft16::D d;
   const auto zero = hn::Zero(d);
   for (int c = 0; c < columns; c += kLanes) {
@@ -155,8 +155,8 @@ HWY_INLINE void products_to_image(const PlaneOutput& out, int k, int columns, in
 }
 
 // Products of `images` spectra of C channels with a packed filter, transformed back.
-HWY_INLINE void correlate_spectra(const PlaneOutput& out, int images, int C, const Spectra& spectra,
-                                  const float* packed, float* y) {
+HWY_NOINLINE void correlate_spectra(const PlaneOutput& out, int images, int C, const Spectra& spectra,
+                                    const float* packed, float* y) {
   const int K = out.channels;
   const ptrdiff_t part = ptrdiff_t{C} * K;
   GemmLoop loop{.KO = 1, .KI = C, .a_m = ptrdiff_t{C} * kLeftParts, .a_o = C, .a_i = 1, .b_o = part, .b_i = K};
@@ -196,7 +196,7 @@ void fft_fwd(const Conv2dParams& p, const Pool2dParams* pool, int images, const 
 }
 
 // The gradient (OH, OW, K) of one image in front of ReLU and pool, into scratch.
-HWY_INLINE const float* spread_plane(const Conv2dParams& p, const Pool2dParams* pool, const ConvGradSource& grad) {
+HWY_NOINLINE const float* spread_plane(const Conv2dParams& p, const Pool2dParams* pool, const ConvGradSource& grad) {
   const int64_t size = int64_t{p.OH()} * p.OW() * p.K;
   float* const spread = scratch(kOutputSlot, static_cast<size_t>(size));
   if (pool != nullptr) std::fill_n(spread, size, 0.0f);
@@ -230,8 +230,8 @@ struct SumBlock {
 
 // Sums (+)= products of the points of `images` images (images, 2, C) with the conjugates of those of their gradients
 // (images, 3, K).
-HWY_INLINE void add_products(const Conv2dParams& p, const SumBlock& block, int images, bool first,
-                             const Spectra& inputs, const Spectra& grads) {
+HWY_NOINLINE void add_products(const Conv2dParams& p, const SumBlock& block, int images, bool first,
+                               const Spectra& inputs, const Spectra& grads) {
   GemmLoop loop{.KI = images,
                 .a_m = 1,
                 .a_o = p.C,
@@ -255,7 +255,7 @@ HWY_INLINE void add_products(const Conv2dParams& p, const SumBlock& block, int i
 }
 
 // The sums of a block -> its part of grad_w.
-HWY_INLINE void sums_to_taps(const Conv2dParams& p, const SumBlock& block, float* grad_w) {
+HWY_NOINLINE void sums_to_taps(const Conv2dParams& p, const SumBlock& block, float* grad_w) {
   const Fft16::D d;
   const auto scale = Fft16::c(kFftScale);
   const CirclePlane plane = tap_plane(p);
@@ -279,8 +279,9 @@ HWY_INLINE void sums_to_taps(const Conv2dParams& p, const SumBlock& block, float
 }
 
 // Spectra of `images` images and of their gradients; adds to grad_b unless it is null.
-HWY_INLINE void filter_spectra(const Conv2dParams& p, const Pool2dParams* pool, int images, const float* x,
-                               const ConvGradSource& grad, const Spectra& inputs, const Spectra& grads, float* grad_b) {
+HWY_NOINLINE void filter_spectra(const Conv2dParams& p, const Pool2dParams* pool, int images, const float* x,
+                                 const ConvGradSource& grad, const Spectra& inputs, const Spectra& grads,
+                                 float* grad_b) {
   for (int i = 0; i < images; ++i) {
     image_to_right({p.H, p.W}, p.C, x + int64_t{i} * p.H * p.W * p.C, i, inputs);
     const float* const spread = spread_plane(p, pool, grad_of_image(p, pool, grad, i));
@@ -290,9 +291,9 @@ HWY_INLINE void filter_spectra(const Conv2dParams& p, const Pool2dParams* pool, 
 }
 
 // bwd_filter, and bwd_data too unless `data` is null.
-HWY_INLINE void slice_gradient(const Conv2dParams& p, const Pool2dParams* pool, const ConvFilterPart& part,
-                               int64_t images, const float* x, const ConvGradSource& grad, float* grad_w, float* grad_b,
-                               const ConvDataGrad* data) {
+HWY_NOINLINE void slice_gradient(const Conv2dParams& p, const Pool2dParams* pool, const ConvFilterPart& part,
+                                 int64_t images, const float* x, const ConvGradSource& grad, float* grad_w,
+                                 float* grad_b, const ConvDataGrad* data) {
   if (part.begin == 0) std::fill_n(grad_b, p.K, 0.0f);
   const Spectra inputs(kPointsSlot, kFftGroup, p.C, kRightParts), grads(kTapsSlot, kFftGroup, p.K, kLeftParts);
   const int blocks_of_unit = p.C / kSumChannels, blocks = (part.end - part.begin) * blocks_of_unit;
