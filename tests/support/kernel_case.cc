@@ -47,9 +47,9 @@ std::vector<Conv2dCase> conv2d_cases() {
       conv("winograd_valid", {.N = 2, .H = 12, .W = 13, .C = 16, .K = 16, .R = 5, .S = 5, .padding = kValid}),
       conv("fourier", {.N = 3, .H = 14, .W = 13, .C = 16, .K = 48, .R = 5, .S = 5, .relu = true}, 3, 2),
       conv("fourier_valid", {.N = 2, .H = 16, .W = 15, .C = 16, .K = 16, .R = 7, .S = 4, .padding = kValid}),
-      conv("fourier_groups", {.N = 31, .H = 14, .W = 14, .C = 16, .K = 16, .R = 5, .S = 5}, 2, 2, kValid),
-      // Slices of 15 and 16 images, more than go through the transforms at once.
-      conv("fourier_many", {.N = 61, .H = 9, .W = 8, .C = 32, .K = 48, .R = 4, .S = 6}),
+      // Slices of 15 images, more than go through the transforms at once; filters of more than one part.
+      conv("fourier_many", {.N = 60, .H = 8, .W = 7, .C = 16, .K = 16, .R = 4, .S = 5}, 2, 2, kValid),
+      conv("fourier_wide", {.N = 12, .H = 8, .W = 7, .C = 32, .K = 48, .R = 5, .S = 4, .relu = true}),
       conv("mnist_first", {.N = 3, .H = 28, .W = 28, .C = 1, .K = 32, .R = 5, .S = 5, .relu = true}, 2, 2, kValid),
       conv("mnist_second", {.N = 1, .H = 14, .W = 14, .C = 32, .K = 64, .R = 5, .S = 5, .relu = true}, 2, 2, kValid),
       conv("cifar_first", {.N = 1, .H = 32, .W = 32, .C = 3, .K = 24, .R = 3, .S = 3, .relu = true}, 2, 2, kValid),
