@@ -32,8 +32,8 @@ struct ConvFilterPart {
 
 // The input gradients of the images of a filter gradient, where both are wanted.
 struct ConvDataGrad {
-  const float* packed;  // turned
-  float* grad_x;        // of the first image
+  const float* packed = nullptr;  // turned
+  float* grad_x = nullptr;        // of the first image
 };
 
 // Filters are rearranged ("packed") once per call, or once for many; `turned` selects the form for the input gradient.
@@ -48,14 +48,13 @@ struct ConvAlgorithm {
   void (*bwd_data)(const Conv2dParams& p, const Pool2dParams* pool, int images, const float* packed,
                    const ConvGradSource& grad, float* grad_x);
   // The gradient of one slice of `images` images, overwritten; a part writes its share of grad_w, the first part
-  // grad_b.
+  // grad_b. With `data`, for algorithms with shares_work alone and a part that is the whole, also the input gradients
+  // of the images, the bits of bwd_data.
   int (*filter_units)(const Conv2dParams& p);
   void (*bwd_filter)(const Conv2dParams& p, const Pool2dParams* pool, const ConvFilterPart& part, int64_t images,
-                     const float* x, const ConvGradSource& grad, float* grad_w, float* grad_b);
-  // The whole gradient of one slice together with the input gradients of its images, the bits of bwd_filter and
-  // bwd_data; null where they have no work in common.
-  void (*bwd)(const Conv2dParams& p, const Pool2dParams* pool, int64_t images, const float* x,
-              const ConvGradSource& grad, float* grad_w, float* grad_b, const ConvDataGrad& data);
+                     const float* x, const ConvGradSource& grad, float* grad_w, float* grad_b,
+                     const ConvDataGrad* data);
+  bool shares_work;  // the two gradients have work in common
 };
 
 // Every shape.

@@ -109,7 +109,7 @@ void direct_bwd_data(const Conv2dParams& p, const Pool2dParams* pool, int /*imag
 int direct_filter_units(const Conv2dParams& p) { return p.R * ((p.K + kPanel - 1) / kPanel); }
 
 void direct_bwd_filter(const Conv2dParams& p, const Pool2dParams* pool, const ConvFilterPart& part, int64_t images,
-                       const float* x, const ConvGradSource& grad, float* grad_w, float* grad_b) {
+                       const float* x, const ConvGradSource& grad, float* grad_w, float* grad_b, const ConvDataGrad*) {
   const PaddedInput padded(p);
   const int Kp = round_up(p.K, kLanes), OH = p.OH(), OW = p.OW(), panels = (p.K + kPanel - 1) / kPanel;
   const ptrdiff_t row = ptrdiff_t{padded.width} * p.C, grad_row = ptrdiff_t{OW} * Kp;
@@ -140,7 +140,7 @@ void direct_bwd_filter(const Conv2dParams& p, const Pool2dParams* pool, const Co
 ConvAlgorithm direct_algorithm() {
   return {1,          direct_packed_floats, direct_pack_units,   direct_pack,
           direct_fwd, direct_bwd_data,      direct_filter_units, direct_bwd_filter,
-          nullptr};
+          false};
 }
 
 }  // namespace lockstep::HWY_NAMESPACE

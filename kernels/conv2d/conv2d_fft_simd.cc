@@ -55,31 +55,20 @@ inline constexpr int kLeftParts = 3, kIm = 0, kRe = 1, kMinusIm = 2;
 // Right factors, and products, as (re, im).
 inline constexpr int kRightParts = 2;
 
-// Planes (rows, columns, channels) of an image -> row n of left factors.
-HWY_NOINLINE void image_to_left(const CirclePlane& plane, int channels, const float* x, int64_t n, const Spectra& to) {
+// Planes (rows, columns, channels) of an image -> row n of left factors (kParts = kLeftParts) or of right ones.
+template <int kParts>
+HWY_NOINLINE void image_to_points(const CirclePlane& plane, int channels, const float* x, int64_t n,
+                                  const Spectra& to) {
+  constexpr bool kLeft = kParts == kLeftParts;
   const Fft16::D d;
   for (int c = 0; c < channels; c += kLanes) {
-    float* out = to.data + n * channels * kLeftParts + c;
+    float* out = to.data + n * channels * kParts + c;
     fft16_forward(plane, x + c, ptrdiff_t{plane.columns} * channels, channels, [&](int point, auto re, auto im) {
       float* at = out + point * to.stride;
-      hn::StoreU(im, d, at + kIm * channels);
-      hn::StoreU(re, d, at + kRe * channels);
-      hn::StoreU(hn::Neg(im), d, at + kMinusIm * channels);
-      for (int part = 0; part < kLeftParts; ++part) ask_to_write(at + (kLeftParts + part) * channels);
-    });
-  }
-}
-
-// The same as right factors.
-HWY_NOINLINE void image_to_right(const CirclePlane& plane, int channels, const float* x, int64_t n, const Spectra& to) {
-  const Fft16::D d;
-  for (int c = 0; c < channels; c += kLanes) {
-    float* out = to.data + n * channels * kRightParts + c;
-    fft16_forward(plane, x + c, ptrdiff_t{plane.columns} * channels, channels, [&](int point, auto re, auto im) {
-      float* at = out + point * to.stride;
-      hn::StoreU(re, d, at);
-      hn::StoreU(im, d, at + channels);
-      for (int part = 0; part < kRightParts; ++part) ask_to_write(at + (kRightParts + part) * channels);
+      hn::StoreU(kLeft ? im : re, d, at);
+      hn::StoreU(kLeft ? re : im, d, at + channels);
+      if constexpr (kLeft) hn::StoreU(hn::Neg(im), d, at + kMinusIm * channels);
+      for (int part = 0; part < kParts; ++part) ask_to_write(at + (kParts + part) * channels);
     });
   }
 }
@@ -123,6 +112,12 @@ void fft_pack(const Conv2dParams& p, bool turned, const float* w, int unit, floa
   }
 }
 
+// A number of a row of products (2, columns); the next row is asked for.
+HWY_INLINE Complex load_product(const float* at, int columns) {
+  for (int part = 0; part < kRightParts; ++part) ask_to_read(at + (kRightParts + part) * columns);
+  return {hn::LoadU(Fft16::D{}, at), hn::LoadU(Fft16::D{}, at + columns)};
+}
+
 // What happens to the elements of a plane on their way out.
 struct PlaneOutput {
   int height, width, channels;  // of the output image
@@ -139,13 +134,7 @@ HWY_NOINLINE void products_to_image(const PlaneOutput& out, int k, int columns, 
     const float* const from = products.data + n * columns * kRightParts + c;
     const auto bias = out.bias == nullptr ? zero : hn::LoadU(d, out.bias + k + c);
     fft16_inverse(
-        {out.height, out.width},
-        [&](int point) {
-          const float* const at = from + point * products.stride;
-          ask_to_read(at + 2 * columns);
-          ask_to_read(at + 3 * columns);
-          return Complex{hn::LoadU(d, at), hn::LoadU(d, at + columns)};
-        },
+        {out.height, out.width}, [&](int point) { return load_product(from + point * products.stride, columns); },
         [&](int h, int w, auto value) {
           value = hn::Add(value, bias);
           if (out.relu) value = hn::IfThenZeroElse(hn::Le(value, zero), value);  // keeps NaN
@@ -186,7 +175,8 @@ HWY_NOINLINE void correlate_spectra(const PlaneOutput& out, int images, int C, c
 void fft_fwd(const Conv2dParams& p, const Pool2dParams* pool, int images, const float* x, const float* packed,
              const float* b, float* y, uint8_t* argmax) {
   const Spectra spectra(kPointsSlot, images, p.C, kLeftParts);
-  for (int i = 0; i < images; ++i) image_to_left({p.H, p.W}, p.C, x + int64_t{i} * p.H * p.W * p.C, i, spectra);
+  for (int i = 0; i < images; ++i)
+    image_to_points<kLeftParts>({p.H, p.W}, p.C, x + int64_t{i} * p.H * p.W * p.C, i, spectra);
   const PlaneOutput out{p.OH(), p.OW(), p.K, b, p.relu};
   if (pool == nullptr) return correlate_spectra(out, images, p.C, spectra, packed, y);
   const int64_t full_size = int64_t{p.OH()} * p.OW() * p.K, pooled = int64_t{pool->OH()} * pool->OW() * p.K;
@@ -208,7 +198,8 @@ void fft_bwd_data(const Conv2dParams& p, const Pool2dParams* pool, int images, c
                   const ConvGradSource& grad, float* grad_x) {
   const Spectra spectra(kPointsSlot, images, p.K, kLeftParts);
   for (int i = 0; i < images; ++i) {
-    image_to_left({p.OH(), p.OW()}, p.K, spread_plane(p, pool, grad_of_image(p, pool, grad, i)), i, spectra);
+    image_to_points<kLeftParts>({p.OH(), p.OW()}, p.K, spread_plane(p, pool, grad_of_image(p, pool, grad, i)), i,
+                                spectra);
   }
   correlate_spectra({p.H, p.W, p.C, nullptr, false}, images, p.K, spectra, packed, grad_x);
 }
@@ -264,13 +255,7 @@ HWY_NOINLINE void sums_to_taps(const Conv2dParams& p, const SumBlock& block, flo
       const float* const from = block.sums + ptrdiff_t{c} * block.columns * kRightParts + j;
       float* const to = grad_w + ptrdiff_t{block.c + c} * p.K + block.k + j;
       fft16_inverse(
-          plane,
-          [&](int point) {
-            const float* const at = from + point * SumBlock::kStride;
-            ask_to_read(at + 2 * block.columns);
-            ask_to_read(at + 3 * block.columns);
-            return Complex{hn::LoadU(d, at), hn::LoadU(d, at + block.columns)};
-          },
+          plane, [&](int point) { return load_product(from + point * SumBlock::kStride, block.columns); },
           [&](int r, int s, auto value) {
             hn::StoreU(hn::Mul(value, scale), d, to + ptrdiff_t{r * p.S + s} * p.C * p.K);
           });
@@ -283,17 +268,16 @@ HWY_NOINLINE void filter_spectra(const Conv2dParams& p, const Pool2dParams* pool
                                  const ConvGradSource& grad, const Spectra& inputs, const Spectra& grads,
                                  float* grad_b) {
   for (int i = 0; i < images; ++i) {
-    image_to_right({p.H, p.W}, p.C, x + int64_t{i} * p.H * p.W * p.C, i, inputs);
+    image_to_points<kRightParts>({p.H, p.W}, p.C, x + int64_t{i} * p.H * p.W * p.C, i, inputs);
     const float* const spread = spread_plane(p, pool, grad_of_image(p, pool, grad, i));
-    image_to_left({p.OH(), p.OW()}, p.K, spread, i, grads);
+    image_to_points<kLeftParts>({p.OH(), p.OW()}, p.K, spread, i, grads);
     if (grad_b != nullptr) add_bias_grad(p, spread, ptrdiff_t{p.OW()} * p.K, p.K, grad_b);
   }
 }
 
-// bwd_filter, and bwd_data too unless `data` is null.
-HWY_NOINLINE void slice_gradient(const Conv2dParams& p, const Pool2dParams* pool, const ConvFilterPart& part,
-                                 int64_t images, const float* x, const ConvGradSource& grad, float* grad_w,
-                                 float* grad_b, const ConvDataGrad* data) {
+void fft_bwd_filter(const Conv2dParams& p, const Pool2dParams* pool, const ConvFilterPart& part, int64_t images,
+                    const float* x, const ConvGradSource& grad, float* grad_w, float* grad_b,
+                    const ConvDataGrad* data) {
   if (part.begin == 0) std::fill_n(grad_b, p.K, 0.0f);
   const Spectra inputs(kPointsSlot, kFftGroup, p.C, kRightParts), grads(kTapsSlot, kFftGroup, p.K, kLeftParts);
   const int blocks_of_unit = p.C / kSumChannels, blocks = (part.end - part.begin) * blocks_of_unit;
@@ -318,19 +302,9 @@ HWY_NOINLINE void slice_gradient(const Conv2dParams& p, const Pool2dParams* pool
   }
 }
 
-void fft_bwd_filter(const Conv2dParams& p, const Pool2dParams* pool, const ConvFilterPart& part, int64_t images,
-                    const float* x, const ConvGradSource& grad, float* grad_w, float* grad_b) {
-  slice_gradient(p, pool, part, images, x, grad, grad_w, grad_b, nullptr);
-}
-
-void fft_bwd(const Conv2dParams& p, const Pool2dParams* pool, int64_t images, const float* x,
-             const ConvGradSource& grad, float* grad_w, float* grad_b, const ConvDataGrad& data) {
-  slice_gradient(p, pool, {0, fft_filter_units(p)}, images, x, grad, grad_w, grad_b, &data);
-}
-
 ConvAlgorithm fft_algorithm() {
   return {kFftGroup,    fft_packed_floats, fft_pack_units, fft_pack, fft_fwd,
-          fft_bwd_data, fft_filter_units,  fft_bwd_filter, fft_bwd};
+          fft_bwd_data, fft_filter_units,  fft_bwd_filter, true};
 }
 
 }  // namespace lockstep::HWY_NAMESPACE

@@ -76,64 +76,47 @@ absl::Status backward_data(const KernelContext& ctx, const Conv2dParams& p, cons
 }
 
 // Gradients of the slices side by side, filter then bias. A slice is one task, or several when there are fewer slices
-// than threads; each walks the slice's images in order, so no sum depends on the split.
+// than threads; each walks the slice's images in order, so no sum depends on the split. `data`: see bwd_filter.
 void slice_grads(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams* pool, const GradSlices& slices,
-                 const float* x, const ConvGradSource& grad, const SliceTerms& out) {
+                 const float* x, const ConvGradSource& grad, const SliceTerms& out, const ConvDataGrad* data) {
   const ConvAlgorithm algorithm = algorithm_for(p);
   const int units = algorithm.filter_units(p);
   const int parts = std::clamp((thread_count(ctx.pool) + slices.slices() - 1) / slices.slices(), 1, units);
   parallel_for(ctx.pool, int64_t{slices.slices()} * parts, [&](int64_t task, int) {
     const auto slice = static_cast<size_t>(task / parts);
     const int index = static_cast<int>(task % parts);
-    const int64_t begin = slices.offsets[slice];
+    const int64_t begin = slices.offsets[slice], image = int64_t{p.H} * p.W * p.C;
+    const ConvDataGrad of_slice =
+        data == nullptr ? ConvDataGrad{} : ConvDataGrad{data->packed, data->grad_x + begin * image};
     float* grad_w = out.data + static_cast<int64_t>(slice) * out.stride;
     algorithm.bwd_filter(p, pool, {index * units / parts, (index + 1) * units / parts},
-                         slices.offsets[slice + 1] - begin, x + begin * p.H * p.W * p.C,
-                         grad_of_image(p, pool, grad, begin), grad_w, grad_w + p.filter_size());
+                         slices.offsets[slice + 1] - begin, x + begin * image, grad_of_image(p, pool, grad, begin),
+                         grad_w, grad_w + p.filter_size(), data == nullptr ? nullptr : &of_slice);
   });
-}
-
-// Where the gradient of each slice goes before they are summed: filter, then bias.
-SliceTerms slice_terms(const Conv2dParams& p, const GradSlices& slices) {
-  const int64_t stride = (p.filter_size() + p.K + 15) / 16 * 16;
-  return {scratch(kSlicesSlot, static_cast<size_t>(slices.slices() * stride)), stride};
-}
-
-void sum_gradients(const KernelContext& ctx, const Conv2dParams& p, const GradSlices& slices, const SliceTerms& terms,
-                   GradOutput grad_w, GradOutput grad_b) {
-  sum_slices(ctx, slices, terms, p.filter_size(), grad_w);
-  sum_slices(ctx, slices, {terms.data + p.filter_size(), terms.stride}, p.K, grad_b);
 }
 
 absl::Status backward_filter(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams* pool,
                              const GradSlices& slices, const float* x, const ConvGradSource& grad, GradOutput grad_w,
-                             GradOutput grad_b) {
-  const SliceTerms terms = slice_terms(p, slices);
-  slice_grads(ctx, p, pool, slices, x, grad, terms);
-  sum_gradients(ctx, p, slices, terms, grad_w, grad_b);
+                             GradOutput grad_b, const ConvDataGrad* data = nullptr) {
+  const int64_t stride = (p.filter_size() + p.K + 15) / 16 * 16;
+  const SliceTerms terms{scratch(kSlicesSlot, static_cast<size_t>(slices.slices() * stride)), stride};
+  slice_grads(ctx, p, pool, slices, x, grad, terms, data);
+  sum_slices(ctx, slices, terms, p.filter_size(), grad_w);
+  sum_slices(ctx, slices, {terms.data + p.filter_size(), stride}, p.K, grad_b);
   return absl::OkStatus();
 }
 
-// Both gradients: in one go where the algorithm can and there is a slice for each thread.
+// Both gradients: in one go where they have work in common and there is a slice for each thread.
 absl::Status backward(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams* pool,
                       const GradSlices& slices, const float* x, const float* w, const ConvGradSource& grad,
                       GradOutput grad_w, GradOutput grad_b, float* grad_x) {
   const ConvAlgorithm algorithm = algorithm_for(p);
-  if (algorithm.bwd == nullptr || slices.slices() < thread_count(ctx.pool)) {
-    LOCKSTEP_RETURN_IF_ERROR(backward_filter(ctx, p, pool, slices, x, grad, grad_w, grad_b));
-    return backward_data(ctx, p, pool, w, grad, grad_x);
+  if (algorithm.shares_work && slices.slices() >= thread_count(ctx.pool)) {
+    const ConvDataGrad data{pack_filter(ctx, algorithm, p, true, w), grad_x};
+    return backward_filter(ctx, p, pool, slices, x, grad, grad_w, grad_b, &data);
   }
-  const float* packed = pack_filter(ctx, algorithm, p, true, w);
-  const SliceTerms terms = slice_terms(p, slices);
-  parallel_for(ctx.pool, slices.slices(), [&](int64_t slice, int) {
-    const auto s = static_cast<size_t>(slice);
-    const int64_t begin = slices.offsets[s], image = int64_t{p.H} * p.W * p.C;
-    float* term = terms.data + slice * terms.stride;
-    algorithm.bwd(p, pool, slices.offsets[s + 1] - begin, x + begin * image, grad_of_image(p, pool, grad, begin), term,
-                  term + p.filter_size(), {packed, grad_x + begin * image});
-  });
-  sum_gradients(ctx, p, slices, terms, grad_w, grad_b);
-  return absl::OkStatus();
+  LOCKSTEP_RETURN_IF_ERROR(backward_filter(ctx, p, pool, slices, x, grad, grad_w, grad_b));
+  return backward_data(ctx, p, pool, w, grad, grad_x);
 }
 
 }  // namespace

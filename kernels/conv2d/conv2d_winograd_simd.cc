@@ -241,7 +241,8 @@ void bwd_filter(const Conv2dParams& p, const Pool2dParams* pool, const ConvFilte
 }
 
 void winograd_bwd_filter(const Conv2dParams& p, const Pool2dParams* pool, const ConvFilterPart& part, int64_t images,
-                         const float* x, const ConvGradSource& grad, float* grad_w, float* grad_b) {
+                         const float* x, const ConvGradSource& grad, float* grad_w, float* grad_b,
+                         const ConvDataGrad*) {
   p.R == 5 ? bwd_filter<5>(p, pool, part, images, x, grad, grad_w, grad_b)
            : bwd_filter<3>(p, pool, part, images, x, grad, grad_w, grad_b);
 }
@@ -249,7 +250,7 @@ void winograd_bwd_filter(const Conv2dParams& p, const Pool2dParams* pool, const 
 ConvAlgorithm winograd_algorithm() {
   return {kGroup,       winograd_packed_floats, winograd_pack_units,   winograd_pack,
           winograd_fwd, winograd_bwd_data,      winograd_filter_units, winograd_bwd_filter,
-          nullptr};
+          false};
 }
 
 }  // namespace lockstep::HWY_NAMESPACE

@@ -436,35 +436,33 @@ const float* pack_tiles(const KernelContext& ctx, int64_t N, int K, const float*
   return packed;
 }
 
+// Calls task(first output) for each group of columns that forward takes at once.
+template <typename Task>
+void for_column_groups(const KernelContext& ctx, const DenseParams& p, const Task& task) {
+  const int columns = HWY_DYNAMIC_DISPATCH(dense_fwd_columns)();
+  parallel_for(ctx.pool, (p.O + columns - 1) / columns, [&](int64_t i, int) { task(static_cast<int>(i) * columns); });
+}
+
 }  // namespace
 
 absl::Status dense_fwd(const KernelContext& ctx, const DenseParams& p, const float* x, const float* w, const float* b,
                        float* y) {
-  const int columns = HWY_DYNAMIC_DISPATCH(dense_fwd_columns)();
-  const float* packed = pack_tiles(ctx, p.N, p.I, x);
-  parallel_for(ctx.pool, (p.O + columns - 1) / columns, [&](int64_t i, int) {
-    HWY_DYNAMIC_DISPATCH(dense_fwd_panels)(p, static_cast<int>(i) * columns, packed, w, b, y);
-  });
+  const float* tiles = pack_tiles(ctx, p.N, p.I, x);
+  for_column_groups(ctx, p, [&](int o) { HWY_DYNAMIC_DISPATCH(dense_fwd_panels)(p, o, tiles, w, b, y); });
   return absl::OkStatus();
 }
 
 int64_t dense_packed_floats(const DenseParams& p) { return HWY_DYNAMIC_DISPATCH(dense_packed_size)(p); }
 
 absl::Status dense_pack(const KernelContext& ctx, const DenseParams& p, const float* w, float* packed) {
-  const int columns = HWY_DYNAMIC_DISPATCH(dense_fwd_columns)();
-  parallel_for(ctx.pool, (p.O + columns - 1) / columns, [&](int64_t i, int) {
-    HWY_DYNAMIC_DISPATCH(dense_pack_columns)(p, static_cast<int>(i) * columns, w, packed);
-  });
+  for_column_groups(ctx, p, [&](int o) { HWY_DYNAMIC_DISPATCH(dense_pack_columns)(p, o, w, packed); });
   return absl::OkStatus();
 }
 
 absl::Status dense_fwd_packed(const KernelContext& ctx, const DenseParams& p, const float* x, const float* packed,
                               const float* b, float* y) {
-  const int columns = HWY_DYNAMIC_DISPATCH(dense_fwd_columns)();
   const float* tiles = pack_tiles(ctx, p.N, p.I, x);
-  parallel_for(ctx.pool, (p.O + columns - 1) / columns, [&](int64_t i, int) {
-    HWY_DYNAMIC_DISPATCH(dense_fwd_packed_panels)(p, static_cast<int>(i) * columns, tiles, packed, b, y);
-  });
+  for_column_groups(ctx, p, [&](int o) { HWY_DYNAMIC_DISPATCH(dense_fwd_packed_panels)(p, o, tiles, packed, b, y); });
   return absl::OkStatus();
 }
 

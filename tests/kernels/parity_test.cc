@@ -40,12 +40,12 @@ std::vector<float> finite_scales(std::vector<float> scales) {
   return scales;
 }
 
-// A chain of n additions makes n rounding errors of either sign, which add up like a random walk. Both factors of a
-// product may be rounded first.
 double slack(const Reference& reference, const KernelContext& context) {
   return is_device(context.backend) ? reference.problem->device_slack() : 1;
 }
 
+// A chain of n additions makes n rounding errors of either sign, which add up like a random walk. Both factors of a
+// product may be rounded first.
 double error_constant(const ProblemCase& problem, const Output& output, const BackendCase& backend) {
   const double factors = 2 * backend.factor_rounding / std::numeric_limits<float>::epsilon();
   return problem.c + std::sqrt(static_cast<double>(output.terms)) / 2 + (output.terms > 0 ? factors : 0);
