@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "bench/load_generator.h"
 #include "core/base/file.h"
@@ -29,6 +31,17 @@ std::optional<int> threads_in(const std::string& output) {
   const char* digits = output.data() + at + kKey.size();
   if (std::from_chars(digits, output.data() + output.size(), threads).ec != std::errc()) return std::nullopt;
   return threads;
+}
+
+// It may answer that it is ready a moment before it has printed its settings.
+absl::StatusOr<int> threads_of(const ServerProcess& process) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  while (true) {
+    if (const std::optional<int> threads = threads_in(process.output())) return *threads;
+    if (std::chrono::steady_clock::now() > deadline) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return absl::DataLossError("no threads=N in what the server printed within 5 s:\n" + process.output());
 }
 
 // A peer of so many processes. Its /readyz says who it is: {"peer": "…", "paths": {"event loop": "/v1/…", …}}.
@@ -133,12 +146,11 @@ absl::StatusOr<ServeTarget> start_ours(const std::string& program, const ServeWo
                                       fmt::format("{}", port)};
   if (threads > 0) command.push_back(fmt::format("--threads={}", threads));
   LOCKSTEP_ASSIGN_OR_RETURN(auto process, ServerProcess::start(command, port, join_path(scratch, "lockstep.log")));
-  const std::optional<int> used = threads_in(process->output());
-  if (!used) return absl::DataLossError("no threads=N in what the server printed:\n" + process->output());
+  LOCKSTEP_ASSIGN_OR_RETURN(const int used, threads_of(*process));
   return ServeTarget{.name = "Lockstep",
                      .variant = "",
                      .path = fmt::format("/v1/models/{}:predict", kModel),
-                     .threads = *used,
+                     .threads = used,
                      .process = std::move(process)};
 }
 
