@@ -14,6 +14,7 @@ set(LOCKSTEP_SANITIZE "" CACHE STRING "Sanitizers, comma separated: address,unde
 set(LOCKSTEP_TEST_FLAGS "" CACHE STRING "Compiler flags for the tests' own sources, after all others")
 set(LOCKSTEP_PCH OFF CACHE STRING "Precompile the headers that most sources include, for which these then need no #include: ALL, TESTS (for the tests' sources) or OFF")
 set_property(CACHE LOCKSTEP_PCH PROPERTY STRINGS ALL TESTS OFF)
+option(LOCKSTEP_UNITY "Compile several sources of a library at once, faster; their internal names must differ (presets asan, tsan)" OFF)
 
 option(LOCKSTEP_FUZZ "Build the targets of tests/fuzz with libFuzzer (clang; preset asan)" OFF)
 

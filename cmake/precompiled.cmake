@@ -55,6 +55,13 @@ function(compiled_as_test target)
   reuse_headers(${target} lockstep_test_headers)
 endfunction()
 
+# unite(target) : with LOCKSTEP_UNITY, what sources include, and the templates that they use, are compiled once for each ten.
+function(unite target)
+  if(LOCKSTEP_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 10)
+  endif()
+endfunction()
+
 # optimize_under_asan(target) : a library that computes. The others are compiled without optimization there (preset asan),
 # in less than half of the time; headers precompiled so do not fit this one, which includes few.
 function(optimize_under_asan target)

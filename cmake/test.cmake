@@ -2,6 +2,7 @@
 # lockstep_test(name SOURCES ... LIBS ... [LABELS unit]) : one GoogleTest program; each of its tests becomes a ctest entry.
 # With a sanitizer, under which a process takes a tenth of a second to start, the program is one entry <folder>.<name>
 # (core.file_test); `bin/file_test --gtest_filter=...` runs one of its tests. So tests must not rely on a fresh process.
+# TIMEOUT tells what takes long, too: COST, by which ctest begins with the longest, so that none runs alone at the end.
 # SERIAL: it starts no second thread, nor does what it tests; ThreadSanitizer has nothing to see there.
 # add_ranked_test(name COMMAND ... RANKS 1 2 3 LABELS mpi) : runs the command under mpirun once per rank count.
 include(GoogleTest)
@@ -45,7 +46,7 @@ function(lockstep_test name)
     add_test(NAME ${folder}.${name} COMMAND ${name})
     math(EXPR timeout "${arg_TIMEOUT} * 5")
     set_tests_properties(${folder}.${name} PROPERTIES
-      LABELS "${arg_LABELS}" TIMEOUT ${timeout} ENVIRONMENT "${arg_ENVIRONMENT}")
+      LABELS "${arg_LABELS}" TIMEOUT ${timeout} COST ${timeout} ENVIRONMENT "${arg_ENVIRONMENT}")
     return()
   endif()
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
@@ -61,7 +62,8 @@ function(program_test name)
   compiled_as_test(${name})
   built_for(${name} ${arg_LABEL})
   add_test(NAME ${arg_PREFIX}.${name} COMMAND ${name} --gtest_brief=1)
-  set_tests_properties(${arg_PREFIX}.${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
+  set_tests_properties(${arg_PREFIX}.${name} PROPERTIES
+    LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} COST ${arg_TIMEOUT})
 endfunction()
 
 function(add_ranked_test name)

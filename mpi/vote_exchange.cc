@@ -9,7 +9,7 @@ namespace lockstep {
 namespace {
 
 // Not used by the transports of gradients.
-constexpr int kTag = MessagePort::kTags - 1;
+constexpr int kExchangeTag = MessagePort::kTags - 1;
 
 }  // namespace
 
@@ -27,9 +27,9 @@ absl::Status VoteExchange::start(uint32_t vote) {
   for (int peer = 0; peer < communicator_.size(); ++peer) {
     if (peer == communicator_.rank()) continue;
     MessagePort& port = *communicator_.messages();
-    LOCKSTEP_RETURN_IF_ERROR(
-        port.receive(peer, kTag, &votes_[static_cast<size_t>(peer)], sizeof(uint32_t), &requests_.emplace_back()));
-    LOCKSTEP_RETURN_IF_ERROR(port.send(peer, kTag, &mine_, sizeof(mine_), &requests_.emplace_back()));
+    LOCKSTEP_RETURN_IF_ERROR(port.receive(peer, kExchangeTag, &votes_[static_cast<size_t>(peer)], sizeof(uint32_t),
+                                          &requests_.emplace_back()));
+    LOCKSTEP_RETURN_IF_ERROR(port.send(peer, kExchangeTag, &mine_, sizeof(mine_), &requests_.emplace_back()));
   }
   return absl::OkStatus();
 }

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Fresh machine to a passed test suite: dependencies, formatting, release build with warnings as errors, where nvcc is
 # found with the CUDA library for every architecture that it ships, and every test (those of a GPU are skipped with the
-# reason where there is none, and fail there with LOCKSTEP_REQUIRE_GPU=1); checks against
-# TensorFlow and ONNX Runtime from PyPI (skipped where that is out of reach, unless LOCKSTEP_REQUIRE_INTEROP=1); unit tests
-# under ASan+UBSan, a short run of each fuzz target, unit tests under TSan. Goes on after a failure where it can; the last
-# line is "N passed, N failed". Output of each stage stays in build/test-logs/. scripts/tidy.sh runs clang-tidy, which would
-# not fit into the half hour of this.
+# reason where there is none, and fail there with LOCKSTEP_REQUIRE_GPU=1); among them checks against TensorFlow and ONNX
+# Runtime from PyPI (skipped where that is out of reach, unless LOCKSTEP_REQUIRE_INTEROP=1), and the fuzz targets on
+# thousands of damaged copies of their seeds. That takes less than half an hour on two cores.
+#   scripts/test.sh --sanitizers     also the unit tests under ASan+UBSan, a run of each fuzz target under these, the unit
+#                                    tests under TSan: two more builds. CI does this.
+# Goes on after a failure where it can; the last line is "N passed, N failed". Output of each stage stays in
+# build/test-logs/. scripts/tidy.sh runs clang-tidy.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 readonly logs=build/test-logs
@@ -68,10 +70,9 @@ release_suite() {
     if command -v "$nvcc" >/dev/null; then cuda=ON; fi
   done
   stage "build release" build release -DLOCKSTEP_CUDA="$cuda" || return
-  stage "tests release" run_tests release -LE '^(slow|interop)$' || true
-  skip_reasons release 'no GPU: [^]].*'
-  stage "tests interop" run_tests release -L '^interop$' || true
-  skip_reasons release '^skipped: .*'
+  # What needs TensorFlow runs among them, so that its waiting costs nothing.
+  stage "tests release, interop" run_tests release -LE '^slow$' || true
+  skip_reasons release 'no GPU: [^]].*|^skipped: .*'
 }
 sanitizer_suite() {
   stage "build $1" build "$1" || return
@@ -83,11 +84,17 @@ our_sources() { find core kernels io mpi serve bench tests -regextype egrep -reg
 format_check() { our_sources | run xargs -r clang-format-14 --dry-run -Werror; }
 
 main() {
+  if [[ $# -gt 1 || $# == 1 && $1 != --sanitizers ]]; then
+    echo "$0: unknown argument \`$*\`, expected --sanitizers or nothing" >&2
+    exit 2
+  fi
   run scripts/install_deps.sh
   stage "format" format_check || true
   release_suite || true
-  sanitizer_suite asan && stage "fuzz targets" run_tests fuzz || true
-  sanitizer_suite tsan || true
+  if [[ ${1:-} == --sanitizers ]]; then
+    sanitizer_suite asan && stage "fuzz targets" run_tests fuzz || true
+    sanitizer_suite tsan || true
+  fi
 
   say "Summary ($((SECONDS / 60)) min $((SECONDS % 60)) s)"
   printf '%s\n' "${summary[@]}"

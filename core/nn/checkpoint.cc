@@ -20,7 +20,6 @@ namespace {
 
 constexpr std::string_view kNamePrefix = "model.ckpt-";
 constexpr std::string_view kStateName = "checkpoint";
-constexpr std::string_view kGlobalStep = "global_step";
 
 std::string checkpoint_name(int64_t step) { return fmt::format("{}{}", kNamePrefix, step); }
 
@@ -109,10 +108,11 @@ class CheckpointLoader {
 
  private:
   static absl::StatusOr<int64_t> read_step(const TensorBundleReader& reader) {
-    LOCKSTEP_ASSIGN_OR_RETURN(const auto values, reader.read_int64(kGlobalStep));
+    LOCKSTEP_ASSIGN_OR_RETURN(const auto values, reader.read_int64(kGlobalStepVariable));
     if (values.size() == 1 && values[0] >= 0) return values[0];
     return absl::DataLossError(fmt::format("{}: `{}`: expected one number of at least 0, found {} values: {}",
-                                           reader.prefix(), kGlobalStep, values.size(), fmt::join(values, ", ")));
+                                           reader.prefix(), kGlobalStepVariable, values.size(),
+                                           fmt::join(values, ", ")));
   }
 };
 
@@ -258,7 +258,7 @@ class CheckpointManager::Writer {
     for (const Variable& v : variables_) {
       tensors.push_back({v.name, TensorDtype::kFloat32, v.shape, bytes_of(values.subspan(v.first, v.count))});
     }
-    tensors.push_back({std::string(kGlobalStep), TensorDtype::kInt64, {}, bytes_of(std::span(&step_, 1))});
+    tensors.push_back({kGlobalStepVariable, TensorDtype::kInt64, {}, bytes_of(std::span(&step_, 1))});
     return write_tensor_bundle(join_path(directory_, name), std::move(tensors));
   }
 

@@ -123,9 +123,9 @@ class NetworkBuilder {
   }
 
   absl::Status add(const DropoutConfig& c) {
-    constexpr int64_t kMaxUnits = int64_t{1} << 24;  // dropout's random numbers are keyed by layer * 2^24 + unit
+    constexpr int64_t kMaxDropped = int64_t{1} << 24;  // dropout's random numbers are keyed by layer * 2^24 + unit
     const std::string name = unique_name("dropout");
-    if (at_.size() > kMaxUnits) return error(name, fmt::format("needs at most {} units", kMaxUnits));
+    if (at_.size() > kMaxDropped) return error(name, fmt::format("needs at most {} units", kMaxDropped));
     network_.layers_.push_back(std::make_unique<DropoutLayer>(name, at_, static_cast<float>(c.rate), dropout_count_++));
     return absl::OkStatus();
   }

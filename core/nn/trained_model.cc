@@ -23,9 +23,8 @@
 namespace lockstep {
 namespace {
 
-constexpr const char* kModelYaml = "model.yaml";  // core/train/run_directory.h writes it
-constexpr const char* kGlobalStep = "global_step";
-constexpr uint64_t kMaxFileBytes = std::numeric_limits<int32_t>::max();  // a protobuf's own limit
+constexpr const char* kModelYaml = "model.yaml";                              // core/train/run_directory.h writes it
+constexpr uint64_t kMaxModelFileBytes = std::numeric_limits<int32_t>::max();  // a protobuf's own limit
 constexpr std::string_view kExpected =
     "expected a run directory (--output_dir of mnist_train), a SavedModel, an ONNX file (.onnx) or a checkpoint (such "
     "as out/model.ckpt-200)";
@@ -71,9 +70,9 @@ absl::StatusOr<TrainedModel> from_run(const std::string& directory, const ModelC
 
 // 0 when the checkpoint does not tell.
 absl::StatusOr<int64_t> step_of(const TensorBundleReader& reader) {
-  const auto entry = reader.entries().find(kGlobalStep);
+  const auto entry = reader.entries().find(kGlobalStepVariable);
   if (entry == reader.entries().end() || !entry->second.shape.empty()) return int64_t{0};
-  LOCKSTEP_ASSIGN_OR_RETURN(const auto values, reader.read_int64(kGlobalStep));
+  LOCKSTEP_ASSIGN_OR_RETURN(const auto values, reader.read_int64(kGlobalStepVariable));
   return std::max<int64_t>(values.at(0), 0);
 }
 
@@ -97,7 +96,7 @@ absl::StatusOr<TrainedModel> from_prefix(const std::string& prefix, const ModelC
   LOCKSTEP_ASSIGN_OR_RETURN(const auto reader, TensorBundleReader::open(prefix));
   LOCKSTEP_ASSIGN_OR_RETURN(const Network network, Network::build(config));
   const auto& entries = reader->entries();
-  const bool ours = entries.contains(kGlobalStep) && entries.contains(network.params()[0].name);
+  const bool ours = entries.contains(kGlobalStepVariable) && entries.contains(network.params()[0].name);
   if (!ours) return from_foreign_checkpoint(*reader, config);
   LOCKSTEP_ASSIGN_OR_RETURN(const LoadedCheckpoint checkpoint, load_checkpoint(prefix));
   return from_checkpoint(checkpoint, config);
@@ -128,7 +127,7 @@ absl::StatusOr<TrainedModel> from_saved_model(const std::string& path) {
 // `<prefix>.meta`, the graph that TensorFlow 1 writes beside a checkpoint.
 absl::StatusOr<TrainedModel> from_meta_graph(const std::string& prefix) {
   const std::string path = prefix + ".meta";
-  LOCKSTEP_ASSIGN_OR_RETURN(const std::string bytes, read_file(path, kMaxFileBytes));
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::string bytes, read_file(path, kMaxModelFileBytes));
   proto::MetaGraphDef meta_graph;
   if (bytes.empty() || !parse_protobuf(bytes, &meta_graph)) {
     return absl::DataLossError(fmt::format("{}: {} bytes that are no MetaGraphDef", path, bytes.size()));
@@ -141,7 +140,7 @@ absl::StatusOr<TrainedModel> from_meta_graph(const std::string& prefix) {
 }
 
 absl::StatusOr<TrainedModel> from_onnx(const std::string& path) {
-  LOCKSTEP_ASSIGN_OR_RETURN(const std::string bytes, read_file(path, kMaxFileBytes));
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::string bytes, read_file(path, kMaxModelFileBytes));
   return import_onnx(bytes, path);
 }
 
@@ -319,7 +318,7 @@ bool is_abandoned(const std::string& directory, const std::string& yaml) {
         return name.starts_with(kModelYaml) || name.starts_with("model.ckpt-") || name.starts_with("checkpoint.tmp.");
       });
   if (!leftovers) return false;
-  const auto found = read_file(join_path(directory, kModelYaml), kMaxFileBytes);
+  const auto found = read_file(join_path(directory, kModelYaml), kMaxModelFileBytes);
   return found.ok() && *found == yaml;
 }
 

@@ -61,7 +61,7 @@ absl::Status remove(const ModelsOptions& options) {
                        [&] { return registry->delete_model(name); });
 }
 
-void add_create(CLI::App& models, Command& chosen) {
+void add_model_create(CLI::App& models, Command& chosen) {
   auto options = std::make_shared<ModelsOptions>();
   CLI::App* command =
       models.add_subcommand("create", "Make a model, to which `lockstep versions create` adds versions");
@@ -78,7 +78,7 @@ void add_create(CLI::App& models, Command& chosen) {
   command->callback([options, &chosen] { chosen = [options] { return create(*options); }; });
 }
 
-void add_list(CLI::App& models, Command& chosen) {
+void add_model_list(CLI::App& models, Command& chosen) {
   auto options = std::make_shared<ModelsOptions>();
   CLI::App* command = models.add_subcommand("list", "All models, with the name of the version that is the default");
   command->option_defaults()->always_capture_default();
@@ -87,7 +87,7 @@ void add_list(CLI::App& models, Command& chosen) {
   command->callback([options, &chosen] { chosen = [options] { return list(*options); }; });
 }
 
-void add_describe(CLI::App& models, Command& chosen) {
+void add_model_describe(CLI::App& models, Command& chosen) {
   auto options = std::make_shared<ModelsOptions>();
   CLI::App* command = models.add_subcommand("describe", "What is known of a model and of its default version");
   command->option_defaults()->always_capture_default();
@@ -97,7 +97,7 @@ void add_describe(CLI::App& models, Command& chosen) {
   command->callback([options, &chosen] { chosen = [options] { return describe(*options); }; });
 }
 
-void add_delete(CLI::App& models, Command& chosen) {
+void add_model_delete(CLI::App& models, Command& chosen) {
   auto options = std::make_shared<ModelsOptions>();
   CLI::App* command = models.add_subcommand("delete", "Delete a model that has no versions");
   command->option_defaults()->always_capture_default();
@@ -112,10 +112,10 @@ void add_models_command(CLI::App& app, Command& chosen) {
   CLI::App* models =
       app.add_subcommand("models", "The models that `lockstep serve` serves, in $LOCKSTEP_HOME (default ~/.lockstep)");
   models->require_subcommand(1);
-  add_create(*models, chosen);
-  add_list(*models, chosen);
-  add_describe(*models, chosen);
-  add_delete(*models, chosen);
+  add_model_create(*models, chosen);
+  add_model_list(*models, chosen);
+  add_model_describe(*models, chosen);
+  add_model_delete(*models, chosen);
 }
 
 }  // namespace lockstep

@@ -9,7 +9,7 @@
 namespace lockstep {
 namespace {
 
-void add_create(CLI::App& records, Command& chosen) {
+void add_records_create(CLI::App& records, Command& chosen) {
   auto options = std::make_shared<RecordsOptions>();
   CLI::App* create = records.add_subcommand("create", "Turn gzip IDX files into train, validation and test TFRecords");
   create->option_defaults()->always_capture_default();
@@ -46,7 +46,7 @@ void add_create(CLI::App& records, Command& chosen) {
 void add_records_command(CLI::App& app, Command& chosen) {
   CLI::App* records = app.add_subcommand("records", "Record files for training");
   records->require_subcommand(1);
-  add_create(*records, chosen);
+  add_records_create(*records, chosen);
 }
 
 }  // namespace lockstep

@@ -21,7 +21,7 @@ absl::Status write_and_tell(const RequestOptions& options) {
   return absl::OkStatus();
 }
 
-void add_create(CLI::App& request, Command& chosen) {
+void add_request_create(CLI::App& request, Command& chosen) {
   auto options = std::make_shared<RequestOptions>();
   CLI::App* create = request.add_subcommand(
       "create", "Write the first images of a data set as instances for `lockstep predict`, one JSON value a line");
@@ -45,7 +45,7 @@ void add_create(CLI::App& request, Command& chosen) {
 void add_request_command(CLI::App& app, Command& chosen) {
   CLI::App* request = app.add_subcommand("request", "Request files for prediction");
   request->require_subcommand(1);
-  add_create(*request, chosen);
+  add_request_create(*request, chosen);
 }
 
 }  // namespace lockstep

@@ -108,7 +108,7 @@ CLI::App* add_command(CLI::App& versions, const std::string& name, const std::st
   return command;
 }
 
-void add_create(CLI::App& versions, Command& chosen) {
+void add_version_create(CLI::App& versions, Command& chosen) {
   auto options = std::make_shared<VersionsOptions>();
   CLI::App* command = add_command(
       versions, "create", "Copy an exported model into the registry as a version; a model's first one is its default",
@@ -149,7 +149,7 @@ void add_create(CLI::App& versions, Command& chosen) {
 void add_versions_command(CLI::App& app, Command& chosen) {
   CLI::App* versions = app.add_subcommand("versions", "The versions of a model in the registry");
   versions->require_subcommand(1);
-  add_create(*versions, chosen);
+  add_version_create(*versions, chosen);
   const auto add = [&](const std::string& name, const std::string& what, absl::Status (*run)(const VersionsOptions&),
                        bool takes_version = true) {
     auto options = std::make_shared<VersionsOptions>();

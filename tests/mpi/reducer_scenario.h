@@ -22,8 +22,8 @@ struct Scenario {
   int64_t parameters = 4237;
 };
 
-// Weights after the scenario on one rank, by plain loops.
-std::vector<float> expected_weights(const Scenario& scenario);
+// Weights after the scenario on one rank, by plain loops; computed once, for all ranks that are threads. Thread-safe.
+const std::vector<float>& expected_weights(const Scenario& scenario);
 
 // Collective. Runs the scenario, with delays that differ by rank and step, and checks weights, control votes, waits and
 // gather_shards. An error names the first difference.

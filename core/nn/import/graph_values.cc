@@ -7,13 +7,12 @@
 #include <cstring>
 #include <string_view>
 
+#include "core/nn/import/limits.h"
 #include "io/proto/graph.pb.h"
 
 namespace lockstep {
 namespace {
 
-constexpr int kMaxDepth = 64;                             // operators between a weight and its use
-constexpr int64_t kMaxIntegers = 64;                      // of a shape
 constexpr int64_t kMaxFilledElements = int64_t{1} << 24;  // of a constant that repeats one number
 
 // Operators whose output 0 is their input 0, in a graph that is run to predict.
@@ -62,8 +61,8 @@ bool take_elements(const proto::TensorProto& tensor, const List& list, int64_t c
 absl::StatusOr<std::vector<int64_t>> constant_values(const GraphView& graph, const TensorRef& at,
                                                      const proto::TensorProto& tensor) {
   const auto elements = param_elements(shape_of(tensor));
-  if (!elements.ok() || *elements > kMaxIntegers || tensor.tensor_shape().dim_size() > 1) {
-    return graph.error(at, fmt::format("expected a list of at most {} integers", kMaxIntegers));
+  if (!elements.ok() || *elements > kMaxShapeIntegers || tensor.tensor_shape().dim_size() > 1) {
+    return graph.error(at, fmt::format("expected a list of at most {} integers", kMaxShapeIntegers));
   }
   std::vector<int64_t> values;
   std::vector<int32_t> narrow;
@@ -104,7 +103,7 @@ absl::StatusOr<ParamTensor> GraphValues::param(TensorRef tensor) { return param_
 
 absl::StatusOr<ParamTensor> GraphValues::param_at(const TensorRef& use, int depth) {
   LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef tensor, skip_copies(use));
-  if (depth > kMaxDepth) return graph_.error(tensor, "too many operators make this weight");
+  if (depth > kMaxImportDepth) return graph_.error(tensor, "too many operators make this weight");
   const std::string& op = tensor.node->op();
   if (GraphVariables::is_variable(*tensor.node)) return variables_.read(graph_, tensor);
   if (const proto::TensorProto* value = constant(tensor)) {
@@ -187,7 +186,7 @@ class ShapeArithmetic {
     for (int i = 0; i < count; ++i) {
       LOCKSTEP_ASSIGN_OR_RETURN(const List part, evaluate_(i));
       all.insert(all.end(), part.begin(), part.end());
-      if (static_cast<int64_t>(all.size()) > kMaxIntegers) return unknown();
+      if (static_cast<int64_t>(all.size()) > kMaxShapeIntegers) return unknown();
     }
     return all;
   }
@@ -264,7 +263,7 @@ class ShapeArithmetic {
 absl::StatusOr<std::vector<int64_t>> GraphValues::integers_at(const TensorRef& use, const SizesOf& sizes_of,
                                                               int depth) {
   LOCKSTEP_ASSIGN_OR_RETURN(const TensorRef tensor, skip_copies(use));
-  if (depth > kMaxDepth) return graph_.error(tensor, "too many operators make this shape");
+  if (depth > kMaxImportDepth) return graph_.error(tensor, "too many operators make this shape");
   if (const proto::TensorProto* value = constant(tensor)) return constant_values(graph_, tensor, *value);
   if (tensor.node->op() == "Shape") {
     LOCKSTEP_ASSIGN_OR_RETURN(TensorRef of, graph_.input(tensor, 0));
@@ -286,7 +285,7 @@ std::optional<double> GraphValues::scalar(TensorRef tensor) { return scalar_at(t
 
 std::optional<double> GraphValues::scalar_at(const TensorRef& use, int depth) {
   const auto found = skip_copies(use);
-  if (!found.ok() || depth > kMaxDepth) return std::nullopt;
+  if (!found.ok() || depth > kMaxImportDepth) return std::nullopt;
   const TensorRef tensor = *found;
   const std::string& op = tensor.node->op();
   if (const proto::TensorProto* value = constant(tensor)) {

@@ -9,13 +9,13 @@
 #include <tuple>
 #include <utility>
 
+#include "core/nn/import/limits.h"
 #include "io/proto/graph.pb.h"
 
 namespace lockstep {
 namespace {
 
-constexpr int64_t kMaxSteps = 1'000'000;
-constexpr int kMaxDepth = 64;  // of calls
+constexpr int kMaxCallDepth = 64;
 constexpr size_t kMaxFrames = 4096;
 
 template <typename Items>
@@ -125,8 +125,9 @@ absl::Status GraphView::unsupported(const TensorRef& tensor, std::string_view pr
 }
 
 absl::Status GraphView::step(const TensorRef& tensor) {
-  if (++steps_ <= kMaxSteps) return absl::OkStatus();
-  return error(tensor, fmt::format("the graph goes round in circles, or needs more than {} steps to read", kMaxSteps));
+  if (++steps_ <= kMaxImportSteps) return absl::OkStatus();
+  return error(tensor,
+               fmt::format("the graph goes round in circles, or needs more than {} steps to read", kMaxImportSteps));
 }
 
 absl::StatusOr<const GraphFrame*> GraphView::enter(const GraphFrame* frame, const proto::NodeDef* call,
@@ -136,8 +137,8 @@ absl::StatusOr<const GraphFrame*> GraphView::enter(const GraphFrame* frame, cons
   const TensorRef at{frame, call, 0};
   const auto function = functions_.find(name);
   if (function == functions_.end()) return error(at, fmt::format("calls `{}`, which is not in the file", name));
-  if (frame->depth >= kMaxDepth || frames_.size() >= kMaxFrames) {
-    return error(at, fmt::format("calls nest deeper than {}, or there are more than {}", kMaxDepth, kMaxFrames));
+  if (frame->depth >= kMaxCallDepth || frames_.size() >= kMaxFrames) {
+    return error(at, fmt::format("calls nest deeper than {}, or there are more than {}", kMaxCallDepth, kMaxFrames));
   }
   GraphNames& names = names_[function->second];
   if (names.nodes.empty() && names.arguments.empty()) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/nn/import/limits.h"
 #include "core/nn/network.h"
 #include "io/tensor_bundle.h"
 
@@ -15,7 +16,6 @@ namespace {
 
 // Far above what a network may have (model_config.cc), far below what overflows.
 constexpr int64_t kMaxSide = int64_t{1} << 20;
-constexpr int64_t kMaxRank = 8;
 
 int64_t product(std::span<const int64_t> sizes) {
   int64_t count = 1;
@@ -272,7 +272,7 @@ absl::Status LayerChain::dropout(const std::string& node, std::optional<double> 
 
 absl::Status LayerChain::reshape(const std::string& node, std::span<const int64_t> sizes) {
   const std::vector<int64_t> before = this->sizes();
-  if (static_cast<int64_t>(sizes.size()) > kMaxRank || !view_.reshape(sizes)) {
+  if (sizes.size() > kMaxImportRank || !view_.reshape(sizes)) {
     return error(node, fmt::format("examples of shape {} cannot become {}", shape_text(before), shape_text(sizes)));
   }
   rearranged_by_ = node;

@@ -7,14 +7,12 @@
 #include <cstring>
 #include <utility>
 
+#include "core/nn/import/limits.h"
 #include "io/proto/onnx.pb.h"
 
 namespace lockstep {
 namespace {
 
-constexpr int64_t kMaxSteps = 1'000'000;
-constexpr int kMaxDepth = 64;        // operators between a weight and its use
-constexpr size_t kMaxIntegers = 64;  // of a shape
 constexpr int64_t kOldestOpset = 7;  // before it operators broadcast by attributes
 
 bool is_onnx_domain(const std::string& domain) { return domain.empty() || domain == "ai.onnx"; }
@@ -138,10 +136,10 @@ absl::Status OnnxGraph::unsupported(const onnx::NodeProto& node, std::string_vie
 }
 
 absl::Status OnnxGraph::step(const std::string& tensor) {
-  if (++steps_ <= kMaxSteps) return absl::OkStatus();
+  if (++steps_ <= kMaxImportSteps) return absl::OkStatus();
   return absl::InvalidArgumentError(
       fmt::format("{}: tensor `{}`: the graph goes round in circles, or needs more than {} steps to read", path_,
-                  tensor, kMaxSteps));
+                  tensor, kMaxImportSteps));
 }
 
 absl::StatusOr<const onnx::NodeProto*> OnnxGraph::producer(const std::string& tensor) {
@@ -214,7 +212,7 @@ absl::StatusOr<ParamTensor> OnnxGraph::param_at(const std::string& use, int dept
     }
     return param;
   }
-  if (node == nullptr || !reshapes(node->op_type()) || depth > kMaxDepth) {
+  if (node == nullptr || !reshapes(node->op_type()) || depth > kMaxImportDepth) {
     return absl::UnimplementedError(
         fmt::format("{}: is no weight; supported: initializers and constants, perhaps "
                     "reshaped or transposed",
@@ -293,7 +291,7 @@ absl::StatusOr<std::vector<int64_t>> OnnxGraph::integers_at(const std::string& u
     const auto elements = param_elements(dims_of(*value));
     std::vector<int64_t> values;
     std::vector<int32_t> narrow;
-    bool good = elements.ok() && *elements <= static_cast<int64_t>(kMaxIntegers) && !is_external(*value);
+    bool good = elements.ok() && *elements <= kMaxShapeIntegers && !is_external(*value);
     if (good && value->data_type() == onnx::TensorProto::INT32) {
       good = take_elements(*value, value->int32_data(), *elements, &narrow);
       values.assign(narrow.begin(), narrow.end());
@@ -303,12 +301,12 @@ absl::StatusOr<std::vector<int64_t>> OnnxGraph::integers_at(const std::string& u
     }
     if (good) return values;
     return absl::InvalidArgumentError(
-        fmt::format("{}: tensor `{}`: expected at most {} integers", path_, tensor, kMaxIntegers));
+        fmt::format("{}: tensor `{}`: expected at most {} integers", path_, tensor, kMaxShapeIntegers));
   }
   if (node == nullptr) {
     return absl::UnimplementedError(fmt::format("{}: tensor `{}`: a shape that is fed", path_, tensor));
   }
-  if (depth > kMaxDepth) return error(*node, "too many operators make this shape");
+  if (depth > kMaxImportDepth) return error(*node, "too many operators make this shape");
   return compute(*node, sizes_of, depth);
 }
 
@@ -332,7 +330,7 @@ absl::StatusOr<std::vector<int64_t>> OnnxGraph::compute(const onnx::NodeProto& n
     for (int i = 0; i < node.input_size(); ++i) {
       LOCKSTEP_ASSIGN_OR_RETURN(const auto part, operand(i));
       all.insert(all.end(), part.begin(), part.end());
-      if (all.size() > kMaxIntegers) return unknown();
+      if (static_cast<int64_t>(all.size()) > kMaxShapeIntegers) return unknown();
     }
     return all;
   }

@@ -6,13 +6,13 @@
 
 #include <algorithm>
 
+#include "core/nn/import/limits.h"
 #include "io/tensor_bundle.h"
 
 namespace lockstep {
 namespace {
 
 constexpr int64_t kMaxElements = int64_t{1} << 32;
-constexpr size_t kMaxRank = 8;
 
 absl::Status does_not_fit(const ParamTensor& tensor, const std::string& what) {
   return absl::InvalidArgumentError(fmt::format("`{}` of shape {}: {}", tensor.source, shape_text(tensor.shape), what));
@@ -36,7 +36,7 @@ absl::StatusOr<std::vector<bool>> marked(std::span<const int64_t> axes, size_t r
 absl::StatusOr<int64_t> param_elements(std::span<const int64_t> shape) {
   int64_t count = 1;
   for (const int64_t size : shape) {
-    if (size < 0 || shape.size() > kMaxRank || (size > 0 && count > kMaxElements / size)) {
+    if (size < 0 || shape.size() > kMaxImportRank || (size > 0 && count > kMaxElements / size)) {
       return absl::InvalidArgumentError(fmt::format("no shape of a weight: {}", shape_text(shape)));
     }
     count *= size;
@@ -105,7 +105,7 @@ absl::Status squeeze_param(std::span<const int64_t> axes, ParamTensor* tensor) {
 
 absl::Status expand_param(std::span<const int64_t> axes, ParamTensor* tensor) {
   const size_t rank = tensor->shape.size() + axes.size();
-  if (rank > kMaxRank) return does_not_fit(*tensor, "too many axes");
+  if (rank > kMaxImportRank) return does_not_fit(*tensor, "too many axes");
   LOCKSTEP_ASSIGN_OR_RETURN(const auto marks, marked(axes, rank, *tensor));
   std::vector<int64_t> shape;
   size_t next = 0;
