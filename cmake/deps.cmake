@@ -151,10 +151,10 @@ endif()
 if(LOCKSTEP_HAVE_CUDA)
   # Ampere (80: A100, 86: RTX 30), Ada (89), Hopper (90), Blackwell (100: B200, 120: RTX 50): what cp.async and TF32
   # products need and nvcc 13 compiles. PTX is made twice, by nvcc's older compiler and by its newer one, and machine code
-  # of each for several GPUs: the same code, to the last instruction, as with PTX for each GPU, in half of the time. The
-  # newer PTX lets later GPUs run it. AUTO builds for the GPU that is here.
+  # of each for several GPUs: that of the two largest sources is the same to the last instruction as with PTX for each
+  # GPU, and takes half of the time. The newer PTX lets later GPUs run it. AUTO builds for the GPU that is here.
   set(LOCKSTEP_CUDA_CODE)
-  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
     if(LOCKSTEP_CUDA STREQUAL "AUTO")
       set(CMAKE_CUDA_ARCHITECTURES native)
     else()
@@ -177,9 +177,11 @@ if(LOCKSTEP_HAVE_CUDA)
   if(LOCKSTEP_CCACHE)
     set(CMAKE_CUDA_COMPILER_LAUNCHER "${LOCKSTEP_CCACHE}")
   endif()
-  set(code "${LOCKSTEP_CUDA_CODE}")
-  if(NOT code)
-    set(code "${CMAKE_CUDA_ARCHITECTURES}")
+  if(LOCKSTEP_CUDA_CODE)
+    string(REGEX MATCHALL "sm_[0-9]+" gpus "${LOCKSTEP_CUDA_CODE}")
+  else()
+    set(gpus ${CMAKE_CUDA_ARCHITECTURES})
   endif()
-  message(STATUS "  CUDA: found ${CMAKE_CUDA_COMPILER_VERSION}, for ${code}")
+  list(JOIN gpus " " gpus)
+  message(STATUS "  CUDA: found ${CMAKE_CUDA_COMPILER_VERSION}, for ${gpus}")
 endif()

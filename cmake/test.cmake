@@ -2,7 +2,7 @@
 # lockstep_test(name SOURCES ... LIBS ... [LABELS unit]) : one GoogleTest program; each of its tests becomes a ctest entry.
 # With a sanitizer, under which a process takes a tenth of a second to start, the program is one entry <folder>.<name>
 # (core.file_test); `bin/file_test --gtest_filter=...` runs one of its tests. So tests must not rely on a fresh process.
-# TIMEOUT tells what takes long, too: COST, by which ctest begins with the longest, so that none runs alone at the end.
+# The programs of many cases have their TIMEOUT as COST: ctest begins with those, so that none runs alone at the end.
 # SERIAL: it starts no second thread, nor does what it tests; ThreadSanitizer has nothing to see there.
 # add_ranked_test(name COMMAND ... RANKS 1 2 3 LABELS mpi) : runs the command under mpirun once per rank count.
 include(GoogleTest)

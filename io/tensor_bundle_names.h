@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// File names and sizes shared by the writer and the reader of tensor bundles.
+// Names and sizes shared by the writers and the readers of tensor bundles.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,8 @@
 namespace lockstep {
 
 inline constexpr std::string_view kBundleIndexSuffix = ".index";
+inline constexpr char kGlobalStepVariable[] =
+    "global_step";  // int64 scalar of every checkpoint of TensorFlow's and ours
 
 inline std::string bundle_index_path(std::string_view prefix) {
   return fmt::format("{}{}", prefix, kBundleIndexSuffix);

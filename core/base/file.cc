@@ -117,19 +117,15 @@ class PosixWritableFile : public WritableFile {
   static constexpr size_t kBufferBytes = 256 << 10;
   static constexpr off_t kSyncBytes = 4 << 20;
 
-  static bool cannot_sync_ranges(int error) {
-    return error == EINVAL || error == ESPIPE || error == ENOSYS || error == EOPNOTSUPP;
-  }
-
-  // Starts the disk on what has been written, without waiting: sync() then waits for the rest only, instead of for all
-  // that a program computed meanwhile.
-  absl::Status start_write_back(size_t written) {
+  // Starts the disk on what has been written, without waiting: sync() then waits for the rest only, not for all that
+  // was written. A hint: an error of the disk is told by sync(), since this does not wait for any.
+  void start_write_back(size_t written) {
     not_started_ += static_cast<off_t>(written);
-    if (not_started_ < kSyncBytes) return absl::OkStatus();
+    if (not_started_ < kSyncBytes) return;
     not_started_ = 0;
     constexpr off_t kWholeFile = 0;
-    const bool started = ::sync_file_range(fd_, 0, kWholeFile, SYNC_FILE_RANGE_WRITE) == 0;
-    return started || errno == EINTR || cannot_sync_ranges(errno) ? absl::OkStatus() : os_error("write", path_);
+    (void)::sync_file_range(fd_, 0, kWholeFile, SYNC_FILE_RANGE_WRITE);
+    note_activity();
   }
 
   // Hands the data to the disk piece by piece: one fsync of a large file gives no sign of life until its end. An error
@@ -142,7 +138,8 @@ class PosixWritableFile : public WritableFile {
       const int result = ::sync_file_range(fd_, at, kSyncBytes, kFlags);
       note_activity();
       if (result == 0 || errno == EINTR) continue;
-      return cannot_sync_ranges(errno) ? absl::OkStatus() : os_error("fsync", path_);
+      const bool unsupported = errno == EINVAL || errno == ESPIPE || errno == ENOSYS || errno == EOPNOTSUPP;
+      return unsupported ? absl::OkStatus() : os_error("fsync", path_);
     }
     return absl::OkStatus();
   }
@@ -163,7 +160,7 @@ class PosixWritableFile : public WritableFile {
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return os_error("write", path_);
       data.remove_prefix(static_cast<size_t>(n));
-      LOCKSTEP_RETURN_IF_ERROR(start_write_back(static_cast<size_t>(n)));
+      start_write_back(static_cast<size_t>(n));
     }
     return absl::OkStatus();
   }

@@ -14,6 +14,7 @@
 #include "core/base/suggest.h"
 #include "io/checkpoint_state.h"
 #include "io/tensor_bundle.h"
+#include "io/tensor_bundle_names.h"
 
 namespace lockstep {
 namespace {

@@ -19,9 +19,6 @@
 
 namespace lockstep {
 
-// A scalar, int64, of every checkpoint.
-inline constexpr char kGlobalStepVariable[] = "global_step";
-
 // A float32 variable to be saved: a view, valid during the call it is passed to. An empty shape is a scalar.
 struct CheckpointTensor {
   std::string name;

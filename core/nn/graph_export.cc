@@ -10,6 +10,7 @@
 #include "io/proto/graph.pb.h"
 #include "io/protobuf_bytes.h"
 #include "io/tensor_bundle.h"
+#include "io/tensor_bundle_names.h"
 
 namespace lockstep {
 namespace {
@@ -258,7 +259,7 @@ std::vector<Variable> variables_of(const Network& network, const float* weights,
     if (weights != nullptr) v.bytes = bytes_of({weights + param.offset, static_cast<size_t>(param.size)});
     variables.push_back(std::move(v));
   }
-  variables.push_back({graph_names::kGlobalStep, proto::DT_INT64, {}, bytes_of({global_step, 1})});
+  variables.push_back({kGlobalStepVariable, proto::DT_INT64, {}, bytes_of({global_step, 1})});
   std::sort(variables.begin(), variables.end(), [](const Variable& a, const Variable& b) { return a.name < b.name; });
   return variables;
 }

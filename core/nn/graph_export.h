@@ -21,7 +21,6 @@ namespace graph_names {
 inline constexpr char kInput[] = "Placeholder";             // float (N, H * W * C), pixels in NHWC order
 inline constexpr char kProbabilities[] = "softmax_tensor";  // float (N, classes)
 inline constexpr char kClasses[] = "ArgMax";                // int64 (N)
-inline constexpr char kGlobalStep[] = "global_step";        // int64 scalar
 // Of a graph with variables.
 inline constexpr char kSaveFilename[] = "save/Const";
 inline constexpr char kSaveTensor[] = "save/control_dependency";

@@ -8,6 +8,7 @@
 #include "core/nn/graph_export.h"
 #include "io/proto/saved_model.pb.h"
 #include "io/saved_model.h"
+#include "io/tensor_bundle_names.h"
 
 namespace lockstep {
 namespace {
@@ -63,8 +64,8 @@ void add_collections(const Network& network, proto::MetaGraphDef* graph) {
     add("variables", variable_bytes(param.name, true));
     add("trainable_variables", variable_bytes(param.name, true));
   }
-  add("variables", variable_bytes(graph_names::kGlobalStep, false));
-  add("global_step", variable_bytes(graph_names::kGlobalStep, false));
+  add("variables", variable_bytes(kGlobalStepVariable, false));
+  add(kGlobalStepVariable, variable_bytes(kGlobalStepVariable, false));
 }
 
 std::vector<BundleTensor> variables_of(const Network& network, const float* weights, const int64_t* global_step) {
@@ -73,7 +74,7 @@ std::vector<BundleTensor> variables_of(const Network& network, const float* weig
     const std::span<const float> values(weights + param.offset, static_cast<size_t>(param.size));
     tensors.push_back({param.name, TensorDtype::kFloat32, param.shape, bytes_of(values)});
   }
-  tensors.push_back({graph_names::kGlobalStep, TensorDtype::kInt64, {}, bytes_of(std::span(global_step, 1))});
+  tensors.push_back({kGlobalStepVariable, TensorDtype::kInt64, {}, bytes_of(std::span(global_step, 1))});
   return tensors;
 }
 

@@ -52,8 +52,8 @@ std::string serving_path(const PredictionTarget& target) {
 // Is it the answer of a server that has no such path? One that has, but not the model, says so in an object.
 bool is_unknown_path(const HttpAnswer& answer) {
   if (answer.status != 400 && answer.status != 404 && answer.status != 405) return false;
-  const auto told = nlohmann::json::parse(answer.body, nullptr, false);
-  const auto* error = told.is_object() && told.contains("error") ? &told.at("error") : nullptr;
+  const auto body = nlohmann::json::parse(answer.body, nullptr, false);
+  const auto* error = body.is_object() && body.contains("error") ? &body.at("error") : nullptr;
   if (error == nullptr) return true;
   return error->is_string() && !error->get_ref<const std::string&>().starts_with("Prediction failed");
 }

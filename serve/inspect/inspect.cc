@@ -20,7 +20,7 @@ namespace {
 constexpr std::string_view kExpected =
     "expected IDX, TFRecords, TensorBoard events, a TensorFlow checkpoint (its prefix or one of its files), a "
     "SavedModel, ONNX, PNG, JSON, other text, or a directory of these";
-constexpr int kMostDirectories = 8;  // of sub-directories
+constexpr int kMaxDirectoryDepth = 8;
 constexpr size_t kMostFiles = 10'000;
 
 enum class FileKind {
@@ -204,7 +204,7 @@ class DirectoryWalk {
 
  private:
   absl::Status visit(const std::string& path, int level) {
-    if (is_directory(path)) return level < kMostDirectories ? walk(path, level + 1) : absl::OkStatus();
+    if (is_directory(path)) return level < kMaxDirectoryDepth ? walk(path, level + 1) : absl::OkStatus();
     if (is_reported_with_its_index(path)) return absl::OkStatus();
     if (report_.files.size() == kMostFiles) {
       return absl::ResourceExhaustedError(

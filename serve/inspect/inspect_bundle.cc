@@ -31,7 +31,7 @@ absl::StatusOr<std::vector<InspectValue>> tensor_row(const TensorBundleReader& r
 }
 
 void add_step(const TensorBundleReader& reader, InspectReport& report) {
-  const auto step = reader.read_int64("global_step");
+  const auto step = reader.read_int64(kGlobalStepVariable);
   if (!step.ok() || step->size() != 1) return;
   report.add_fact("global step", step->front());
   report.summary += fmt::format(", step {}", step->front());
@@ -55,7 +55,7 @@ void inspect_tensors(const TensorBundleReader& reader, InspectReport& report) {
   report.add_fact("tensors", reader.entries().size());
   report.add_fact("elements", parameters);
   report.add_fact("data bytes", bytes);
-  if (reader.entries().contains("global_step")) add_step(reader, report);
+  if (reader.entries().contains(kGlobalStepVariable)) add_step(reader, report);
   report.tables.push_back(std::move(table));
 }
 

@@ -58,6 +58,28 @@ TEST(WritableFile, AppendsShortAndLongPieces) {
   EXPECT_EQ(slurp(dir.file("f")), "a" + large + "bc");
 }
 
+// More than is written before the disk is told to begin: in a file, and in a pipe, which knows no disk.
+TEST(WritableFile, ManyBytesArriveInFilesAndPipes) {
+  const TmpDir dir;
+  std::string bytes;
+  for (int i = 0; bytes.size() < (9 << 20); ++i) bytes += std::to_string(i);
+  const std::string pipe = dir.file("pipe");
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::string received;
+  std::thread reader([&] { received = slurp(pipe); });
+  for (const std::string& path : {pipe, dir.file("f")}) {
+    auto file = WritableFile::create(path);
+    ASSERT_TRUE(file.ok()) << file.status();
+    for (size_t at = 0; at < bytes.size(); at += 300000) {
+      ASSERT_TRUE((*file)->append(std::string_view(bytes).substr(at, 300000)).ok());
+    }
+    ASSERT_TRUE((*file)->close().ok());
+  }
+  reader.join();
+  EXPECT_TRUE(received == bytes);
+  EXPECT_TRUE(slurp(dir.file("f")) == bytes);
+}
+
 TEST(WritableFile, FlushedBytesAreSeenByAReader) {
   const TmpDir dir;
   auto file = WritableFile::create(dir.file("f"));

@@ -2,11 +2,11 @@
 // Runs a fuzz target on files and on damaged copies of them, for builds without libFuzzer: seeds, and inputs that once
 // broke something. The damage is the same in every run.
 //   fuzz_replay_<target> [--damaged=N] FILE_OR_DIRECTORY...      N copies of each file, 2000 without the option
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
-#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -24,16 +24,29 @@ namespace {
 
 using Bytes = std::vector<uint8_t>;
 
+constexpr unsigned kPatienceSeconds = 30;  // for one input
+
 char now_running[512];  // for the handler, which may not allocate
 
 void tell_input(int signal) {
   (void)!::write(STDERR_FILENO, now_running, std::strlen(now_running));
-  std::signal(signal, SIG_DFL);
-  std::raise(signal);
+  ::raise(signal);  // now with the usual consequence
+}
+
+// What ends the program, be it for want of stack or of time, first names the input.
+void name_input_at_the_end() {
+  static char stack[1 << 14];
+  const stack_t other{.ss_sp = stack, .ss_flags = 0, .ss_size = sizeof(stack)};
+  ::sigaltstack(&other, nullptr);
+  struct sigaction action {};
+  action.sa_handler = tell_input;
+  action.sa_flags = SA_ONSTACK | static_cast<int>(SA_RESETHAND) | SA_NODEFER;
+  for (const int signal : {SIGALRM, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) ::sigaction(signal, &action, nullptr);
 }
 
 void run(const Bytes& bytes, const std::string& what) {
   std::snprintf(now_running, sizeof(now_running), "while reading %s\n", what.c_str());
+  ::alarm(kPatienceSeconds);
   LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
 }
 
@@ -52,9 +65,12 @@ void damage(Bytes& bytes, std::mt19937& random) {
     case 2:  // sizes and counts at their limits
       bytes[static_cast<size_t>(at)] = std::vector<uint8_t>{0x00, 0x7f, 0x80, 0xff}[random() % 4];
       break;
-    case 3:
-      bytes.insert(bytes.begin() + at, 1 + random() % 8, static_cast<uint8_t>(random()));
+    case 3: {
+      const size_t count = 1 + random() % 8;
+      const auto value = static_cast<uint8_t>(random());
+      bytes.insert(bytes.begin() + at, count, value);
       break;
+    }
     case 4: {  // a piece is there twice
       const Bytes piece(bytes.begin() + at, bytes.begin() + at + position(bytes.size() - static_cast<size_t>(at)));
       bytes.insert(bytes.begin() + at, piece.begin(), piece.end());
@@ -69,6 +85,7 @@ void replay(const std::filesystem::path& path, unsigned damaged) {
   std::ifstream in(path, std::ios::binary);
   const Bytes good{std::istreambuf_iterator<char>(in), {}};
   std::printf("%s: %zu bytes\n", path.c_str(), good.size());
+  std::fflush(stdout);
   run(good, path);
   for (unsigned copy = 1; copy <= damaged; ++copy) {
     std::mt19937 random(copy);
@@ -88,18 +105,30 @@ std::vector<std::filesystem::path> files_of(const std::filesystem::path& path) {
   return files;
 }
 
+bool parse_damaged(std::string_view argument, unsigned* damaged) {
+  constexpr std::string_view kName = "--damaged=";
+  if (!argument.starts_with(kName)) return false;
+  const char* const end = argument.data() + argument.size();
+  const auto parsed = std::from_chars(argument.data() + kName.size(), end, *damaged);
+  return parsed.ec == std::errc() && parsed.ptr == end;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) std::signal(signal, tell_input);
-  constexpr std::string_view kDamaged = "--damaged=";
+#ifndef LOCKSTEP_SANITIZED  // whose reports say more
+  name_input_at_the_end();
+#endif
   unsigned damaged = 2000;
   int replayed = 0;
   for (const std::string_view argument : std::vector<std::string_view>(argv + 1, argv + argc)) {
-    if (argument.starts_with(kDamaged)) {
-      const std::string_view count = argument.substr(kDamaged.size());
-      if (std::from_chars(count.data(), count.data() + count.size(), damaged).ec == std::errc()) continue;
-      std::fprintf(stderr, "%s: expected a number of copies\n", argv[0]);
+    if (argument.starts_with("--")) {
+      if (parse_damaged(argument, &damaged)) continue;
+      std::fprintf(stderr, "%s: expected --damaged=N\n", std::string(argument).c_str());
+      return 2;
+    }
+    if (!std::filesystem::exists(argument)) {
+      std::fprintf(stderr, "%s: no such file or directory\n", std::string(argument).c_str());
       return 2;
     }
     for (const auto& file : files_of(argument)) {

@@ -100,6 +100,13 @@ TEST(DigitImage, PlaceSizeAndColourOfTheDrawingDoNotMatter) {
   }
 }
 
+TEST(DigitImage, SmallDrawingOnALargeCanvasIsFound) {
+  for (const Pixels& digit : mnist_images(4)) {
+    EXPECT_LT(mean_difference(prepared(drawing(digit, 3, 800, 900, 17, 99, light_on_dark)), digit), 8);
+    EXPECT_LT(mean_difference(prepared(drawing(digit, 3, 800, 900, 680, 770, light_on_dark)), digit), 8);
+  }
+}
+
 // Of the best of nine places: where the centre of mass lies between two pixels, a trifle decides.
 double difference_but_for_a_pixel(const Pixels& a, const Pixels& b) {
   double least = 255;

@@ -52,7 +52,8 @@ double repeated_share_bound(std::span<const float> values) {
 }
 
 bool repeats_more_than(std::span<const float> values, double share) {
-  return repeated_share_bound(values) > share && repeated_share(values) > share;
+  constexpr size_t kSortedAtOnce = 10'000;
+  return (values.size() < kSortedAtOnce || repeated_share_bound(values) > share) && repeated_share(values) > share;
 }
 
 std::string describe(const CompareContext& context) {

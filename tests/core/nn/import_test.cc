@@ -142,7 +142,7 @@ class NnImportDamage : public testing::TestWithParam<std::string> {
       failed += status.ok() ? 0 : 1;
       EXPECT_TRUE(status.ok() || !status.message().empty());
     };
-    for (size_t length = 0; length < good_.size(); length += kDamageSample * (good_.size() / cuts)) {
+    for (size_t length = 0; length < good_.size(); length += damage_sample(good_.size()) * (good_.size() / cuts)) {
       check(good_.substr(0, length));
     }
     EXPECT_GT(failed, 0u);

@@ -149,7 +149,7 @@ TEST_F(AmplifiedRequests, AreRefusedBeforeTheyTakeTheirMemory) {
     EXPECT_THAT(std::string(status.message()), HasSubstr("too many small elements"));
   }
   // All bodies are there at the same time, and a copy of one. AddressSanitizer keeps 256 MB of what was freed.
-  if (!kUnderSanitizer) {
+  if (!kUnderAddressSanitizer) {
     EXPECT_LT(most_resident_bytes() - before, int64_t{20} * static_cast<int64_t>(kBytes));
   }
 }
