@@ -71,7 +71,7 @@ release_suite() {
   done
   stage "build release" build release -DLOCKSTEP_CUDA="$cuda" || return
   # What needs TensorFlow runs among them, so that its waiting costs nothing.
-  stage "tests release, interop" run_tests release -LE '^slow$' || true
+  stage "tests release" run_tests release -LE '^slow$' || true
   skip_reasons release 'no GPU: [^]].*|^skipped: .*'
 }
 sanitizer_suite() {
