@@ -95,6 +95,22 @@ TEST(Connection, TakesChunkedBodiesInAnyPieces) {
   }
 }
 
+// An empty body is its last chunk alone; the same bytes may be a whole body, or the data of a chunk.
+TEST(Connection, TakesLastChunksInAnyPieces) {
+  const std::string chunked = kPost + "Transfer-Encoding: chunked\r\n\r\n";
+  for (const auto& [request, body] : {std::pair(chunked + "0\r\n\r\n", std::string()),
+                                      {kPost + "Content-Length: 3\r\n\r\n0\r\n", "0\r\n"},
+                                      {chunked + "3\r\n0\r\n\r\n0\r\n\r\n", "0\r\n"}}) {
+    for (size_t piece = 1; piece < request.size(); ++piece) {
+      MemoryConnection connection({}, echo);
+      connection.wire().most_read = piece;
+      EXPECT_THAT(connection.exchange(request + kGet),
+                  AllOf(HasSubstr("POST /p " + body + "HTTP"), HasSubstr("GET / ")))
+          << piece;
+    }
+  }
+}
+
 TEST(Connection, AnswersPipelinedRequestsInOrder) {
   std::vector<HttpRespond> waiting;
   MemoryConnection connection({},
