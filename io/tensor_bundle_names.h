@@ -13,8 +13,8 @@
 namespace lockstep {
 
 inline constexpr std::string_view kBundleIndexSuffix = ".index";
-inline constexpr char kGlobalStepVariable[] =
-    "global_step";  // int64 scalar of every checkpoint of TensorFlow's and ours
+// An int64 scalar of every checkpoint, TensorFlow's and ours.
+inline constexpr char kGlobalStepVariable[] = "global_step";
 
 inline std::string bundle_index_path(std::string_view prefix) {
   return fmt::format("{}{}", prefix, kBundleIndexSuffix);

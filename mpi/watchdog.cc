@@ -14,7 +14,7 @@
 namespace lockstep {
 namespace {
 
-constexpr int kAliveTag = 0;
+constexpr int kBeat = 0;  // the tag of its messages
 constexpr std::chrono::milliseconds kRound{200};
 // A round that comes this late tells that this process, or the whole host, was held up; not the others.
 constexpr double kAwaySeconds = 2;
@@ -124,13 +124,12 @@ void Watchdog::exchange(double now) {
 void Watchdog::talk(Line& line, const SignOfLife& own, double now) {
   if (world_.test(&line.sending).value_or(false)) {
     line.outgoing = own;
-    (void)world_.send(MpiWorld::kWatchdog, line.peer, kAliveTag, &line.outgoing, sizeof(own), &line.sending);
+    (void)world_.send(MpiWorld::kWatchdog, line.peer, kBeat, &line.outgoing, sizeof(own), &line.sending);
   }
   // Several may have come while this process was held up; the last one counts.
   while (world_.test(&line.receiving).value_or(false)) {
     if (line.incoming.pid != 0) detector_.heard(line.peer, std::exchange(line.incoming, {}), now);
-    if (!world_
-             .receive(MpiWorld::kWatchdog, line.peer, kAliveTag, &line.incoming, sizeof(line.incoming), &line.receiving)
+    if (!world_.receive(MpiWorld::kWatchdog, line.peer, kBeat, &line.incoming, sizeof(line.incoming), &line.receiving)
              .ok())
       return;
   }

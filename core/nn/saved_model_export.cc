@@ -65,7 +65,7 @@ void add_collections(const Network& network, proto::MetaGraphDef* graph) {
     add("trainable_variables", variable_bytes(param.name, true));
   }
   add("variables", variable_bytes(kGlobalStepVariable, false));
-  add(kGlobalStepVariable, variable_bytes(kGlobalStepVariable, false));
+  add("global_step", variable_bytes(kGlobalStepVariable, false));
 }
 
 std::vector<BundleTensor> variables_of(const Network& network, const float* weights, const int64_t* global_step) {

@@ -17,10 +17,11 @@ constexpr size_t damage_sample(size_t bytes) {
   return kUnderSanitizer && bytes > kSmall ? 7 : 1;
 }
 
-// Calls visit(damaged, length) for every proper prefix, the empty one included.
+// Calls visit(damaged, length) for every proper prefix, the empty one included; `stride` > 1 takes every stride-th of a
+// large file.
 template <typename Visit>
-void for_each_cut(const std::string& good, Visit&& visit) {
-  for (size_t length = 0; length < good.size(); length += damage_sample(good.size()))
+void for_each_cut(const std::string& good, Visit&& visit, size_t stride = 1) {
+  for (size_t length = 0; length < good.size(); length += stride * damage_sample(good.size()))
     visit(good.substr(0, length), length);
 }
 

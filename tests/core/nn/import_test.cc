@@ -142,9 +142,8 @@ class NnImportDamage : public testing::TestWithParam<std::string> {
       failed += status.ok() ? 0 : 1;
       EXPECT_TRUE(status.ok() || !status.message().empty());
     };
-    for (size_t length = 0; length < good_.size(); length += damage_sample(good_.size()) * (good_.size() / cuts)) {
-      check(good_.substr(0, length));
-    }
+    for_each_cut(
+        good_, [&](const std::string& bytes, size_t) { check(bytes); }, good_.size() / cuts);
     EXPECT_GT(failed, 0u);
     failed = 0;
     for_each_bit_flip(
