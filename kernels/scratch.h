@@ -11,12 +11,14 @@ namespace lockstep {
 
 inline constexpr int kScratchSlots = 8;
 
-// At least `size` floats, 64-byte aligned, contents undefined. Valid until the same thread asks for the same slot
-// again. A kernel uses fixed slot numbers of its own; nothing in a slot outlives the kernel call.
-inline float* scratch(int slot, size_t size) {
-  thread_local AlignedBuffer<float> buffers[kScratchSlots];
-  AlignedBuffer<float>& buffer = buffers[slot];
-  if (buffer.size() < size) buffer = AlignedBuffer<float>(size);
+// At least `size` floats or other values, 64-byte aligned, contents undefined. Valid until the same thread asks for the
+// same slot again; each type has slots of its own. A kernel uses fixed slot numbers of its own; nothing in a slot
+// outlives the kernel call.
+template <typename T = float>
+T* scratch(int slot, size_t size) {
+  thread_local AlignedBuffer<T> buffers[kScratchSlots];
+  AlignedBuffer<T>& buffer = buffers[slot];
+  if (buffer.size() < size) buffer = AlignedBuffer<T>(size);
   return buffer.data();
 }
 

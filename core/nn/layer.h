@@ -38,7 +38,8 @@ struct ForwardBuffers {
   float* y = nullptr;              // (examples, output); the same as x for a layer that works in place
   uint8_t* kept = nullptr;         // (examples, kept_bytes()): what backward needs besides y
   const float* weights = nullptr;  // the flat parameter buffer
-  const float* packed = nullptr;   // the layer's weights as Layer::pack made them, to be used instead; or null
+  const float* packed = nullptr;  // the layer's weights as Layer::pack made them, to be used instead, and nothing kept;
+                                  // or null
 };
 
 struct BackwardBuffers {

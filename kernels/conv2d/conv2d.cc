@@ -121,10 +121,10 @@ absl::Status conv2d_pool_fwd(const KernelContext& ctx, const Conv2dParams& p, co
 }
 
 absl::Status conv2d_pool_fwd_packed(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
-                                    const float* x, const float* packed, const float* b, float* y, uint8_t* argmax) {
+                                    const float* x, const float* packed, const float* b, float* y) {
   LOCKSTEP_RETURN_IF_ERROR(check(p, pool));
   LOCKSTEP_RETURN_IF_ERROR(check_packed("conv2d_pool", conv2d_packed_floats(ctx, p)));
-  return p.N == 0 ? absl::OkStatus() : simd::conv2d_pool_fwd_packed(ctx, p, pool, x, packed, b, y, argmax);
+  return p.N == 0 ? absl::OkStatus() : simd::conv2d_pool_fwd_packed(ctx, p, pool, x, packed, b, y);
 }
 
 absl::Status conv2d_pool_bwd_data(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,

@@ -77,9 +77,9 @@ absl::Status conv2d_pool_fwd(const KernelContext& ctx, const Conv2dParams& p, co
                              const float* w, const float* b,
                              float* y,          // (N, POH, POW, K) pooled
                              uint8_t* argmax);  // (N, POH, POW, K) as pool2d_max_fwd writes it
-// As conv2d_fwd_packed.
+// As conv2d_fwd_packed, for inference: without argmax.
 absl::Status conv2d_pool_fwd_packed(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
-                                    const float* x, const float* packed, const float* b, float* y, uint8_t* argmax);
+                                    const float* x, const float* packed, const float* b, float* y);
 absl::Status conv2d_pool_bwd_data(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
                                   const float* w,
                                   const float* y,         // (N, POH, POW, K) pooled output

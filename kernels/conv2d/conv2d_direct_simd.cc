@@ -10,9 +10,11 @@
 #include <hwy/highway.h>
 // After foreach_target.h:
 #include <algorithm>
+#include <optional>
 
 #include "kernels/conv2d/conv2d_algorithm.h"
 #include "kernels/conv2d/conv2d_image-inl.h"
+#include "kernels/conv2d/conv2d_sparse-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lockstep::HWY_NAMESPACE {
@@ -58,35 +60,60 @@ void direct_pack(const Conv2dParams& p, bool turned, const float* w, int rs, flo
   }
 }
 
-void direct_conv_image(const Conv2dParams& p, const float* x, const float* w, const float* b, float* y) {
-  const PaddedInput padded(p);
-  const float* in = direct_pad(p, padded, x);
-  const int Kp = round_up(p.K, kLanes), OW = p.OW();
-  const ptrdiff_t row = ptrdiff_t{padded.width} * p.C;
-  const GemmLoop loop{.KO = p.R,
-                      .KI = p.S * p.C,
-                      .a_m = ptrdiff_t{p.stride} * p.C,
-                      .a_o = row,
-                      .a_i = 1,
-                      .b_o = ptrdiff_t{p.S} * p.C * Kp,
-                      .b_i = Kp};
-  for (int k = 0; k < p.K; k += kPanel) {
-    const int columns = std::min(kPanel, p.K - k);
-    HWY_ALIGN float bias[kPanel] = {};
-    std::copy_n(b + k, columns, bias);
-    const GemmEnds ends{.bias = bias, .relu = p.relu};
-    for (int oh = 0; oh < p.OH(); ++oh) {
-      gemm_panel(loop, ends, OW, columns, in + oh * p.stride * row, w + k, y + ptrdiff_t{oh} * OW * p.K + k, p.K);
+// Convolves one image row by row.
+class DirectConv {
+ public:
+  DirectConv(const Conv2dParams& p, const float* x, const float* w, const float* b)
+      : p_(p), padded_(p), in_(direct_pad(p, padded_, x)), w_(w), b_(b) {
+    const int Kp = round_up(p.K, kLanes);
+    const ptrdiff_t row = ptrdiff_t{padded_.width} * p.C;
+    loop_ = {.KO = p.R,
+             .KI = p.S * p.C,
+             .a_m = ptrdiff_t{p.stride} * p.C,
+             .a_o = row,
+             .a_i = 1,
+             .b_o = ptrdiff_t{p.S} * p.C * Kp,
+             .b_i = Kp};
+    if (!can_leave_out(p, padded_.height, padded_.width, w)) return;
+    sparse_.emplace(p, in_, padded_.height, padded_.width);
+    if (!sparse_->is_blank_enough()) sparse_.reset();
+  }
+
+  // Row oh of y (OH, OW, K).
+  HWY_INLINE void row(int oh, float* y) const {
+    if (sparse_) return sparse_conv_row(p_, *sparse_, oh, in_, w_, b_, y);
+    const float* const in = in_ + oh * p_.stride * loop_.a_o;
+    float* const out = y + ptrdiff_t{oh} * p_.OW() * p_.K;
+    for (int k = 0; k < p_.K; k += kPanel) {
+      const int columns = std::min(kPanel, p_.K - k);
+      HWY_ALIGN float bias[kPanel] = {};
+      std::copy_n(b_ + k, columns, bias);
+      gemm_panel(loop_, {.bias = bias, .relu = p_.relu}, p_.OW(), columns, in, w_ + k, out + k, p_.K);
     }
   }
-}
+
+ private:
+  const Conv2dParams& p_;
+  const PaddedInput padded_;
+  const float *in_, *w_, *b_;
+  GemmLoop loop_;
+  std::optional<SparseImage> sparse_;  // where leaving steps out pays
+};
 
 void direct_fwd(const Conv2dParams& p, const Pool2dParams* pool, int /*images*/, const float* x, const float* w,
                 const float* b, float* y, uint8_t* argmax) {
-  if (pool == nullptr) return direct_conv_image(p, x, w, b, y);
+  const DirectConv conv(p, x, w, b);
+  if (pool == nullptr) {
+    for (int oh = 0; oh < p.OH(); ++oh) conv.row(oh, y);
+    return;
+  }
+  // Rows are pooled while they are in the first-level cache.
   float* full = scratch(kOutputSlot, static_cast<size_t>(int64_t{p.OH()} * p.OW() * p.K));
-  direct_conv_image(p, x, w, b, full);
-  pool_image_fwd(*pool, full, y, argmax);
+  int done = 0;
+  for (int oh = 0; oh < pool->OH(); ++oh) {
+    for (const int end = pool_rows_end(*pool, oh); done < end; ++done) conv.row(done, full);
+    pool_row_fwd(*pool, oh, full, y, argmax);
+  }
 }
 
 void direct_bwd_data(const Conv2dParams& p, const Pool2dParams* pool, int /*images*/, const float* turned,

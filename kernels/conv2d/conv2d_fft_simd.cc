@@ -182,7 +182,9 @@ void fft_fwd(const Conv2dParams& p, const Pool2dParams* pool, int images, const 
   const int64_t full_size = int64_t{p.OH()} * p.OW() * p.K, pooled = int64_t{pool->OH()} * pool->OW() * p.K;
   float* full = scratch(kOutputSlot, static_cast<size_t>(images * full_size));
   correlate_spectra(out, images, p.C, spectra, packed, full);
-  for (int i = 0; i < images; ++i) pool_image_fwd(*pool, full + i * full_size, y + i * pooled, argmax + i * pooled);
+  for (int i = 0; i < images; ++i) {
+    pool_image_fwd(*pool, full + i * full_size, y + i * pooled, argmax == nullptr ? nullptr : argmax + i * pooled);
+  }
 }
 
 // The gradient (OH, OW, K) of one image in front of ReLU and pool, into scratch.

@@ -28,7 +28,7 @@ absl::Status conv2d_pack(const KernelContext& ctx, const Conv2dParams& p, const 
 absl::Status conv2d_fwd_packed(const KernelContext& ctx, const Conv2dParams& p, const float* x, const float* packed,
                                const float* b, float* y);
 absl::Status conv2d_pool_fwd_packed(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
-                                    const float* x, const float* packed, const float* b, float* y, uint8_t* argmax);
+                                    const float* x, const float* packed, const float* b, float* y);
 absl::Status conv2d_fwd(const KernelContext& ctx, const Conv2dParams& p, const float* x, const float* w, const float* b,
                         float* y);
 absl::Status conv2d_bwd_data(const KernelContext& ctx, const Conv2dParams& p, const float* w, const float* y,

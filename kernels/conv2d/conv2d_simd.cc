@@ -155,8 +155,8 @@ absl::Status conv2d_pool_fwd(const KernelContext& ctx, const Conv2dParams& p, co
 }
 
 absl::Status conv2d_pool_fwd_packed(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,
-                                    const float* x, const float* packed, const float* b, float* y, uint8_t* argmax) {
-  return forward_packed(ctx, p, &pool, x, packed, b, y, argmax);
+                                    const float* x, const float* packed, const float* b, float* y) {
+  return forward_packed(ctx, p, &pool, x, packed, b, y, nullptr);
 }
 
 absl::Status conv2d_pool_bwd_data(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams& pool,

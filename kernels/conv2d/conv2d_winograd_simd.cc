@@ -154,7 +154,9 @@ void fwd(const Conv2dParams& p, const Pool2dParams* pool, int images, const floa
   const int64_t full_size = int64_t{p.OH()} * p.OW() * p.K, pooled = int64_t{pool->OH()} * pool->OW() * p.K;
   float* full = scratch(kOutputSlot, static_cast<size_t>(images * full_size));
   correlate<r>(tiles, out, images, p.C, points, packed, full);
-  for (int i = 0; i < images; ++i) pool_image_fwd(*pool, full + i * full_size, y + i * pooled, argmax + i * pooled);
+  for (int i = 0; i < images; ++i) {
+    pool_image_fwd(*pool, full + i * full_size, y + i * pooled, argmax == nullptr ? nullptr : argmax + i * pooled);
+  }
 }
 
 void winograd_fwd(const Conv2dParams& p, const Pool2dParams* pool, int images, const float* x, const float* packed,

@@ -32,6 +32,8 @@ int64_t dense_packed_floats(const DenseParams& p);
 absl::Status dense_pack(const KernelContext& ctx, const DenseParams& p, const float* w, float* packed);
 absl::Status dense_fwd_packed(const KernelContext& ctx, const DenseParams& p, const float* x, const float* packed,
                               const float* b, float* y);
+// x (N, K) packed for packed_product of dense_tiles-inl.h. Valid until this thread's next call.
+const float* dense_pack_tiles(const KernelContext& ctx, int64_t N, int K, const float* x);
 }  // namespace lockstep::simd
 
 namespace lockstep::cuda {

@@ -13,7 +13,7 @@
 
 #include "kernels/dense/dense_grad-inl.h"
 #include "kernels/dense/dense_impl.h"
-#include "kernels/gemm-inl.h"
+#include "kernels/dense/dense_tiles-inl.h"
 #include "kernels/scratch.h"
 #include "kernels/tree_sum-inl.h"
 
@@ -149,18 +149,6 @@ void dense_pack_tile(int64_t N, int K, int t, const float* x, float* packed) {
   pack_transposed(x + ptrdiff_t{begin} * K, rows, K, K, rows, packed + ptrdiff_t{begin} * K);
 }
 
-// C(N, columns) (+)= rows [k, k + panel rows) of the reduction; A packed by dense_pack_tile. Meanwhile asks for `next`.
-HWY_INLINE void packed_product(int64_t N, int K, int k, int count, int columns, const GemmEnds& ends,
-                               const float* packed, const float* panel, int width, float* c, ptrdiff_t ldc,
-                               const NextBlock& next) {
-  const auto rows_of = [&](int begin, int rows, GemmLoop& loop) {
-    loop.next = next.part(begin, begin + rows, N);
-    loop.a_i = rows;
-    return packed + ptrdiff_t{begin} * K + ptrdiff_t{k} * rows;
-  };
-  gemm_panel_rows({.KI = count, .a_m = 1, .b_i = width}, ends, static_cast<int>(N), columns, rows_of, panel, c, ldc);
-}
-
 // Outputs [o, o + columns) of all examples, at most kForwardPanels panels.
 struct ForwardPanels {
   int o, columns, width;
@@ -190,33 +178,6 @@ void dense_fwd_panels(const DenseParams& p, int o, const float* x, const float* 
       const int begin = rows_after * c / f.columns, end = rows_after * std::min(c + kPanel, f.columns) / f.columns;
       const NextBlock next{w + ptrdiff_t{i + rows + begin} * p.O + o, end - begin, f.columns, p.O};
       dense_fwd_panel(p, f, i, rows, c, x, panels + ptrdiff_t{c} * rows, next, y);
-    }
-  }
-}
-
-// Packed weights: for each group of kForwardPanels panels of columns, panels of the first kChunk rows, of the next, ….
-int64_t dense_packed_size(const DenseParams& p) { return int64_t{p.I} * round_up(p.O, kLanes); }
-
-void dense_pack_columns(const DenseParams& p, int o, const float* w, float* packed) {
-  const int columns = std::min(kForwardPanels * kPanel, p.O - o), width = round_up(columns, kLanes);
-  float* to = packed + ptrdiff_t{p.I} * o;
-  for (int i = 0; i < p.I; i += kChunk) {
-    const int rows = std::min(kChunk, p.I - i);
-    pack_panels(w + ptrdiff_t{i} * p.O + o, rows, p.O, columns, to);
-    to += ptrdiff_t{rows} * width;
-  }
-}
-
-void dense_fwd_packed_panels(const DenseParams& p, int o, const float* x, const float* packed, const float* b,
-                             float* y) {
-  const ForwardPanels f(p, o, b);
-  const float* panel = packed + ptrdiff_t{p.I} * o;
-  for (int i = 0; i < p.I; i += kChunk) {
-    const int rows = std::min(kChunk, p.I - i);
-    for (int c = 0; c < f.columns; c += kPanel) {
-      const ptrdiff_t size = ptrdiff_t{rows} * round_up(std::min(kPanel, f.columns - c), kLanes);
-      dense_fwd_panel(p, f, i, rows, c, x, panel, {panel + size, rows, kPanel, kPanel}, y);
-      panel += size;
     }
   }
 }
@@ -405,9 +366,6 @@ HWY_EXPORT(dense_tiles);
 HWY_EXPORT(dense_padded);
 HWY_EXPORT(dense_pack_tile);
 HWY_EXPORT(dense_fwd_panels);
-HWY_EXPORT(dense_packed_size);
-HWY_EXPORT(dense_pack_columns);
-HWY_EXPORT(dense_fwd_packed_panels);
 HWY_EXPORT(dense_bwd_data_panel);
 HWY_EXPORT(dense_mask_row);
 HWY_EXPORT(dense_bwd_filter_rows);
@@ -427,8 +385,9 @@ const float* masked_grad(const KernelContext& ctx, const DenseParams& p, int ld,
   return masked;
 }
 
-// x (N, K) packed for packed_product.
-const float* pack_tiles(const KernelContext& ctx, int64_t N, int K, const float* x) {
+}  // namespace
+
+const float* dense_pack_tiles(const KernelContext& ctx, int64_t N, int K, const float* x) {
   float* packed = scratch(kTilesSlot, static_cast<size_t>(N * K));
   parallel_for(ctx.pool, HWY_DYNAMIC_DISPATCH(dense_tiles)(static_cast<int>(N)), [&](int64_t t, int) {
     HWY_DYNAMIC_DISPATCH(dense_pack_tile)(N, K, static_cast<int>(t), x, packed);
@@ -436,40 +395,20 @@ const float* pack_tiles(const KernelContext& ctx, int64_t N, int K, const float*
   return packed;
 }
 
-// Calls task(first output) for each group of columns that forward takes at once.
-template <typename Task>
-void for_column_groups(const KernelContext& ctx, const DenseParams& p, const Task& task) {
-  const int columns = HWY_DYNAMIC_DISPATCH(dense_fwd_columns)();
-  parallel_for(ctx.pool, (p.O + columns - 1) / columns, [&](int64_t i, int) { task(static_cast<int>(i) * columns); });
-}
-
-}  // namespace
-
 absl::Status dense_fwd(const KernelContext& ctx, const DenseParams& p, const float* x, const float* w, const float* b,
                        float* y) {
-  const float* tiles = pack_tiles(ctx, p.N, p.I, x);
-  for_column_groups(ctx, p, [&](int o) { HWY_DYNAMIC_DISPATCH(dense_fwd_panels)(p, o, tiles, w, b, y); });
-  return absl::OkStatus();
-}
-
-int64_t dense_packed_floats(const DenseParams& p) { return HWY_DYNAMIC_DISPATCH(dense_packed_size)(p); }
-
-absl::Status dense_pack(const KernelContext& ctx, const DenseParams& p, const float* w, float* packed) {
-  for_column_groups(ctx, p, [&](int o) { HWY_DYNAMIC_DISPATCH(dense_pack_columns)(p, o, w, packed); });
-  return absl::OkStatus();
-}
-
-absl::Status dense_fwd_packed(const KernelContext& ctx, const DenseParams& p, const float* x, const float* packed,
-                              const float* b, float* y) {
-  const float* tiles = pack_tiles(ctx, p.N, p.I, x);
-  for_column_groups(ctx, p, [&](int o) { HWY_DYNAMIC_DISPATCH(dense_fwd_packed_panels)(p, o, tiles, packed, b, y); });
+  const float* tiles = dense_pack_tiles(ctx, p.N, p.I, x);
+  const int columns = HWY_DYNAMIC_DISPATCH(dense_fwd_columns)();
+  parallel_for(ctx.pool, (p.O + columns - 1) / columns, [&](int64_t i, int) {
+    HWY_DYNAMIC_DISPATCH(dense_fwd_panels)(p, static_cast<int>(i) * columns, tiles, w, b, y);
+  });
   return absl::OkStatus();
 }
 
 absl::Status dense_bwd_data(const KernelContext& ctx, const DenseParams& p, const float* w, const float* y,
                             const float* grad_y, float* grad_x) {
   const int panel = HWY_DYNAMIC_DISPATCH(dense_panel)();
-  const float* grad = pack_tiles(ctx, p.N, p.O, masked_grad(ctx, p, p.O, y, grad_y));
+  const float* grad = dense_pack_tiles(ctx, p.N, p.O, masked_grad(ctx, p, p.O, y, grad_y));
   parallel_for(ctx.pool, (p.I + panel - 1) / panel, [&](int64_t i, int) {
     const int64_t begin = i * panel, then = std::min<int64_t>(begin + thread_count(ctx.pool) * panel, p.I);
     HWY_DYNAMIC_DISPATCH(dense_bwd_data_panel)

@@ -5,6 +5,7 @@
 
 #include <cfloat>
 #include <cmath>
+#include <limits>
 #include <memory>
 
 #include "tests/kernels/misaligned.h"
@@ -115,6 +116,21 @@ TEST_P(Conv2d, ZeroImageGivesTheBias) {
   const Conv2dParams p{.N = 2, .H = 3, .W = 4, .C = 2, .K = 1, .R = 3, .S = 3};
   EXPECT_THAT(forward(ctx(), p, Floats(static_cast<size_t>(in_size(p))), fill_uniform(p.filter_size(), 1), {0.375f}),
               Each(0.375f));
+}
+
+// Blank pixels may be left out, but not where a weight makes NaN of them.
+TEST_P(Conv2d, ZeroTimesInfinityIsNaN) {
+  const Conv2dParams p{.N = 1, .H = 4, .W = 20, .C = 1, .K = 16, .R = 3, .S = 3, .relu = true};
+  Floats w(static_cast<size_t>(p.filter_size()), 0.5f);
+  w[4 * 16 + 5] = std::numeric_limits<float>::infinity();  // the tap in the middle is never on the padding
+  const Floats y = forward(ctx(), p, Floats(80), w, Floats(16, 3.0f));
+  for (size_t i = 0; i < y.size(); ++i) {
+    if (i % 16 == 5) {
+      EXPECT_TRUE(std::isnan(y[i])) << i;
+    } else {
+      EXPECT_EQ(y[i], 3) << i;
+    }
+  }
 }
 
 TEST_P(Conv2d, NanReachesExactlyTheOutputsThatSeeIt) {

@@ -6,6 +6,9 @@
 namespace lockstep {
 namespace {
 
+// Non-finite weights in one place are enough to make every row non-finite; examples are where it matters. So are zeros.
+Fill weights_of(Fill fill) { return fill == Fill::kNonFinite || fill == Fill::kBlank ? Fill::kUniform : fill; }
+
 class DenseProblem : public Problem {
  public:
   DenseProblem(const DenseCase& c, Fill fill, uint64_t seed)
@@ -14,10 +17,9 @@ class DenseProblem : public Problem {
         misalign_(misalign_of(fill)),
         slices_(two_subtrees(c.p.N)),
         x_(fill_with(fill, p_.N * p_.I, seed)),
-        // Non-finite weights in one place are enough to make every row non-finite; examples are where it matters.
-        w_(fill_with(fill == Fill::kNonFinite ? Fill::kUniform : fill, int64_t{p_.I} * p_.O, seed + 1)),
-        b_(fill_with(fill == Fill::kNonFinite ? Fill::kUniform : fill, p_.O, seed + 2)),
-        grad_y_(fill_with(fill, p_.N * p_.O, seed + 3)),
+        w_(fill_with(weights_of(fill), int64_t{p_.I} * p_.O, seed + 1)),
+        b_(fill_with(weights_of(fill), p_.O, seed + 2)),
+        grad_y_(fill_with(fill == Fill::kBlank ? Fill::kUniform : fill, p_.N * p_.O, seed + 3)),
         y_(static_cast<size_t>(p_.N * p_.O)) {
     EXPECT_TRUE(dense_fwd({Backend::kRef}, p_, x_.data(), w_.data(), b_.data(), y_.data()).ok());
   }
@@ -70,7 +72,8 @@ std::vector<ProblemCase> dense_problems() {
   std::vector<ProblemCase> problems;
   uint64_t seed = 2000;
   for (const DenseCase& c : dense_cases()) {
-    for (const Fill fill : {Fill::kUniform, Fill::kCancelling, Fill::kNonFinite}) {
+    for (const Fill fill : {Fill::kUniform, Fill::kCancelling, Fill::kNonFinite, Fill::kBlank}) {
+      if (fill == Fill::kBlank && (!c.p.relu || c.p.I < 16)) continue;  // nothing is left out, or is there to be
       seed += 10;
       problems.push_back({"dense_" + c.name + "_" + fill_name(fill), seed, /*c=*/3,
                           [=] { return std::make_unique<DenseProblem>(c, fill, seed); }});

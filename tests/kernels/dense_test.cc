@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <limits>
 
 #include "tests/kernels/misaligned.h"
 #include "tests/kernels/on_backends.h"
@@ -215,6 +216,27 @@ TEST_P(Dense, RejectsSizesThatMakeNoSense) {
   const DenseParams p{.N = 2, .I = 1, .O = 1};
   EXPECT_TRUE(absl::IsInvalidArgument(
       dense_bwd_filter(ctx(), p, GradSlices::single(3), nullptr, nullptr, nullptr, {nullptr, 1}, {nullptr, 1})));
+}
+
+// An input of zero may be left out, but not where its weight makes NaN of it.
+TEST_P(Dense, ZeroTimesInfinityIsNaN) {
+  const DenseParams p{.N = 2, .I = 8, .O = 3, .relu = true};
+  Floats w(24, 0.5f);
+  w[2 * 3 + 1] = std::numeric_limits<float>::infinity();
+  const Floats x(16), b{-1, 2, 3};
+  const auto expect_nan = [](const Floats& y) {
+    for (const size_t n : {0, 3}) {
+      EXPECT_EQ(y[n], 0);
+      EXPECT_TRUE(std::isnan(y[n + 1])) << y[n + 1];
+      EXPECT_EQ(y[n + 2], 3);
+    }
+  };
+  expect_nan(forward(ctx(), p, x, w, b));
+  Floats packed(static_cast<size_t>(dense_packed_floats(ctx(), p))), y(6);
+  if (packed.empty()) return;
+  ASSERT_TRUE(dense_pack(ctx(), p, w.data(), packed.data()).ok());
+  ASSERT_TRUE(dense_fwd_packed(ctx(), p, x.data(), packed.data(), b.data(), y.data()).ok());
+  expect_nan(y);
 }
 
 class DenseGradient : public ::testing::TestWithParam<DenseCase> {};

@@ -17,6 +17,8 @@ std::string fill_name(Fill fill) {
       return "grid";
     case Fill::kNonFinite:
       return "nonfinite";
+    case Fill::kBlank:
+      return "blank";
   }
   return "";
 }
@@ -30,6 +32,11 @@ std::vector<float> fill_with(Fill fill, int64_t size, uint64_t seed) {
     const float bad[] = {std::numeric_limits<float>::quiet_NaN(), kInf, -kInf};
     const size_t count = values.size();
     for (size_t i = 0; i < 3 && count > 0; ++i) values[(1 + 2 * i) * count / 7] = bad[(i + seed) % 3];
+  }
+  if (fill == Fill::kBlank) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      if ((i / 16 + seed) % 3 != 0) values[i] = i % 5 == 0 ? -0.0f : 0.0f;
+    }
   }
   return values;
 }

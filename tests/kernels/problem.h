@@ -45,6 +45,7 @@ enum class Fill {
   kCancelling,  // buffers one float off every alignment
   kGrid,        // ties
   kNonFinite,   // a few NaNs and infinities among uniform values
+  kBlank,       // two of three values are zero, in runs, some of them -0
 };
 
 struct ProblemCase {

@@ -59,6 +59,7 @@ std::vector<Conv2dCase> conv2d_cases() {
            kValid),
       conv("pool_leaves_pixels_direct", {.N = 2, .H = 5, .W = 7, .C = 3, .K = 5, .R = 3, .S = 3}, 2, 2, kValid),
       conv("tall_one_channel", {.N = 1, .H = 100, .W = 12, .C = 1, .K = 4, .R = 3, .S = 3, .relu = true}),
+      conv("drawing", {.N = 2, .H = 13, .W = 19, .C = 1, .K = 48, .R = 3, .S = 5, .relu = true}, 3, 2),
       conv("tall_many_tiles", {.N = 1, .H = 52, .W = 7, .C = 17, .K = 16, .R = 3, .S = 3, .padding = kValid}),
       conv("many_examples", {.N = 75, .H = 3, .W = 4, .C = 8, .K = 9, .R = 3, .S = 3}),
       conv("many_examples_one_channel", {.N = 264, .H = 3, .W = 3, .C = 1, .K = 3, .R = 3, .S = 3, .relu = true}),

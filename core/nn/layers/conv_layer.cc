@@ -55,7 +55,7 @@ absl::Status ConvLayer::forward(const PassContext& pass, const ForwardBuffers& b
                                : conv2d_fwd(pass.kernel, conv, b.x, w, bias, b.y);
   }
   const Pool2dParams pool = pool_params(pass.examples);
-  return b.packed != nullptr ? conv2d_pool_fwd_packed(pass.kernel, conv, pool, b.x, b.packed, bias, b.y, b.kept)
+  return b.packed != nullptr ? conv2d_pool_fwd_packed(pass.kernel, conv, pool, b.x, b.packed, bias, b.y)
                              : conv2d_pool_fwd(pass.kernel, conv, pool, b.x, w, bias, b.y, b.kept);
 }
 
