@@ -39,6 +39,17 @@ inline constexpr int kMaxRows = 6;
 #endif
 inline constexpr int kPanel = kMaxVectors * kLanes;  // columns of a full tile
 
+// Bit i: lane i of the mask is set.
+template <class M>
+HWY_INLINE uint64_t mask_bits(M mask) {
+  static_assert(kLanes <= 64);
+  uint8_t bytes[8] = {};
+  hn::StoreMaskBits(Floats{}, mask, bytes);
+  uint64_t bits = 0;
+  for (int i = 0; i < (kLanes + 7) / 8; ++i) bits |= uint64_t{bytes[i]} << (8 * i);
+  return bits;
+}
+
 inline constexpr int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 // Memory that will be read next: `rows` rows of `columns` floats, ld apart.

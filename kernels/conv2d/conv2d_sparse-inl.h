@@ -49,9 +49,7 @@ HWY_INLINE uint64_t nonzero_bits(const float* x, int count) {
   uint64_t bits = 0;
   int j = 0;
   for (; j + kLanes <= count; j += kLanes) {
-    uint8_t bytes[8] = {};
-    hn::StoreMaskBits(d, hn::Not(hn::Eq(hn::LoadU(d, x + j), hn::Zero(d))), bytes);  // NaN is not zero
-    for (int i = 0; i < (kLanes + 7) / 8; ++i) bits |= uint64_t{bytes[i]} << (j + 8 * i);
+    bits |= mask_bits(hn::Not(hn::Eq(hn::LoadU(d, x + j), hn::Zero(d)))) << j;  // NaN is not zero
   }
   for (; j < count; ++j) bits |= uint64_t{x[j] != 0} << j;
   return bits;

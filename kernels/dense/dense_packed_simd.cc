@@ -13,11 +13,11 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <vector>
+#include <cstdint>
 
 #include "kernels/dense/dense_impl.h"
-#include "kernels/dense/dense_nonzeros.h"
 #include "kernels/dense/dense_tiles-inl.h"
 #include "kernels/scratch.h"
 
@@ -31,8 +31,8 @@ enum PackedSlot { kSumsSlot = 2 };
 inline constexpr int kGroupVectors = 8;
 inline constexpr int kGroup = kGroupVectors * kLanes;
 
-// Rows of a group in the first-level cache (32 KB).
-inline constexpr int kRowsAtOnce = 8192 / kGroup;
+// Rows of a group in the first-level cache (32 KB with AVX-512), and as many inputs as a word has bits.
+inline constexpr int kChunkRows = 64;
 
 // Rows of a group that the register tiles take at once.
 inline constexpr int kTileRows = 256;
@@ -40,15 +40,9 @@ inline constexpr int kTileRows = 256;
 // Fewer examples than this leave most rows of weights unused: only the others are asked for.
 inline constexpr int64_t kFewExamples = 8;
 
-// Entries of a list ahead whose rows are asked for then.
-inline constexpr int kRowsAhead = 8;
-
-// What lists may be longer than the inputs: whole vectors are written.
-inline constexpr int kListSlack = kRowsAhead + kLanes;
-
 int packed_group() { return kGroup; }
-int packed_list(int I) { return round_up(I + kListSlack, kLanes); }
-int packed_chunks(int I) { return (I + kRowsAtOnce - 1) / kRowsAtOnce; }
+int packed_chunk() { return kChunkRows; }
+int chunk_count(int I) { return (I + kChunkRows - 1) / kChunkRows; }
 
 // Packed weights: groups of columns behind each other, each (I, columns rounded up to whole vectors); then for each
 // group whether all of its weights are finite. Zero times anything else would be no zero.
@@ -71,49 +65,45 @@ void pack_group(const DenseParams& p, int o, const float* w, float* packed) {
   packed[packed_flag(p, o)] = finite ? 1.0f : 0.0f;
 }
 
-// The inputs of one example that are not zero, in order: their numbers and values, and how many there are up to the end
-// of each kRowsAtOnce. There is room for kListSlack more.
-void find_nonzeros(int I, const float* x, const NonZeros& to) {
+// Inputs of example n, chunks of all examples behind each other: values (chunks, N, kChunkRows), and a bit for each
+// that is not zero (chunks, N).
+void split_inputs(const DenseParams& p, int64_t n, const float* x, float* values, uint64_t* nonzero) {
   const Floats d;
-  const hn::RebindToSigned<Floats> di;
-  int count = 0, i = 0;
-  for (int chunk = 0; chunk < packed_chunks(I); ++chunk) {
-    const int end = std::min(I, (chunk + 1) * kRowsAtOnce);
-    for (; i + kLanes <= end; i += kLanes) {
-      const FloatVec values = hn::LoadU(d, x + i);
-      const auto there = hn::Not(hn::Eq(values, hn::Zero(d)));  // NaN is there
-      hn::StoreU(hn::Compress(hn::Iota(di, i), hn::RebindMask(di, there)), di, to.rows + count);
-      hn::StoreU(hn::Compress(values, there), d, to.values + count);
-      count += static_cast<int>(hn::CountTrue(d, there));
+  x += n * p.I;
+  for (int i = 0; i < p.I; i += kChunkRows) {
+    const int count = std::min(kChunkRows, p.I - i);
+    const int64_t at = i / kChunkRows * p.N + n;
+    float* const to = values + at * kChunkRows;
+    std::copy_n(x + i, count, to);
+    std::fill(to + count, to + kChunkRows, 0.0f);
+    uint64_t bits = 0;
+    for (int j = 0; j < kChunkRows; j += kLanes) {
+      const FloatVec value = hn::Load(d, to + j);
+      bits |= mask_bits(hn::Not(hn::Eq(value, hn::Zero(d)))) << j;  // NaN is not zero
     }
-    for (; i < end; ++i) {
-      if (x[i] == 0) continue;
-      to.rows[count] = i;
-      to.values[count++] = x[i];
-    }
-    to.ends[chunk] = count;
+    nonzero[at] = bits;
   }
-  std::fill_n(to.rows + count, kRowsAhead, 0);
 }
 
-// sums (NV vectors) += values of entries [begin, end) times their rows of w (I, NV vectors). Asks for rows of its own
-// that come later, or for the lines [next, next_end) if there are any.
+// sums (NV vectors) += values of the inputs in `nonzero` times their rows of w (kChunkRows, NV vectors). Asks for the
+// rows `next_rows` of the next chunk, or for the lines [next, next_end).
 template <int NV>
-HWY_NOINLINE void add_rows(const NonZeros& x, int begin, int end, const float* w, float* HWY_RESTRICT sums,
-                           const float* next, const float* next_end) {
+HWY_NOINLINE void add_rows(uint64_t nonzero, const float* HWY_RESTRICT x, const float* HWY_RESTRICT w,
+                           float* HWY_RESTRICT sums, uint64_t next_rows, const float* next, const float* next_end) {
   constexpr int kLine = 64 / sizeof(float), kWidth = NV * kLanes;
   const Floats d;
   FloatVec acc[NV];
 #pragma GCC unroll 8
   for (int v = 0; v < NV; ++v) acc[v] = hn::Load(d, sums + v * kLanes);
-  const bool ahead = next == nullptr;
-  for (int k = begin; k < end; ++k) {
-    const float* HWY_RESTRICT row = w + ptrdiff_t{x.rows[k]} * kWidth;
-    const FloatVec value = hn::Set(d, x.values[k]);
+  for (; nonzero != 0; nonzero &= nonzero - 1) {
+    const int i = std::countr_zero(nonzero);
+    const float* HWY_RESTRICT row = w + i * kWidth;
+    const FloatVec value = hn::Set(d, x[i]);
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) acc[v] = hn::MulAdd(value, hn::LoadU(d, row + v * kLanes), acc[v]);
-    if (ahead) {
-      const float* later = w + ptrdiff_t{x.rows[k + kRowsAhead]} * kWidth;
+    if (next_rows != 0) {
+      const float* const later = w + (kChunkRows + std::countr_zero(next_rows)) * kWidth;
+      next_rows &= next_rows - 1;
 #pragma GCC unroll 8
       for (int c = 0; c < kWidth; c += kLine) __builtin_prefetch(later + c, 0, 3);
     } else if (next < next_end) {
@@ -126,7 +116,7 @@ HWY_NOINLINE void add_rows(const NonZeros& x, int begin, int end, const float* w
   for (; next < next_end; next += kLine) __builtin_prefetch(next, 0, 2);
 }
 
-using AddRows = void (*)(const NonZeros&, int, int, const float*, float* HWY_RESTRICT, const float*, const float*);
+using AddRows = void (*)(uint64_t, const float*, const float*, float*, uint64_t, const float*, const float*);
 
 template <int NV = kGroupVectors>
 HWY_INLINE AddRows add_rows_for(int vectors) {
@@ -139,22 +129,23 @@ HWY_INLINE AddRows add_rows_for(int vectors) {
 
 // Outputs of the group from o on, of the inputs that are not zero; with ReLU, so that no zero of the wrong sign is left
 // where a product of zero would have given the other.
-HWY_INLINE void fwd_nonzeros(const DenseParams& p, int o, const NonZeros* x, const float* w, const float* b, float* y) {
-  const int columns = std::min(kGroup, p.O - o), width = packed_width(p, o), chunks = packed_chunks(p.I);
+HWY_INLINE void fwd_nonzeros(const DenseParams& p, int o, const float* values, const uint64_t* nonzero, const float* w,
+                             const float* b, float* y) {
+  const int columns = std::min(kGroup, p.O - o), width = packed_width(p, o), chunks = chunk_count(p.I);
   float* const sums = scratch(kSumsSlot, static_cast<size_t>(p.N * width));
   for (int64_t n = 0; n < p.N; ++n) {
     std::copy_n(b + o, columns, sums + n * width);
     std::fill_n(sums + n * width + columns, width - columns, 0.0f);
   }
   const AddRows add = add_rows_for(width / kLanes);
-  for (int chunk = 0; chunk < chunks; ++chunk) {
-    const float* const after = w + ptrdiff_t{std::min((chunk + 1) * kRowsAtOnce, p.I)} * width;
-    const ptrdiff_t size = ptrdiff_t{kRowsAtOnce} * width;
-    for (int64_t n = 0; n < p.N; ++n) {
-      const int begin = chunk > 0 ? x[n].ends[chunk - 1] : 0;
-      const bool few = p.N < kFewExamples;
-      add(x[n], begin, x[n].ends[chunk], w, sums + n * width, few ? nullptr : after + size * n / p.N,
-          few ? nullptr : after + size * (n + 1) / p.N);
+  const ptrdiff_t size = ptrdiff_t{kChunkRows} * width;
+  for (int chunk = 0; chunk < chunks; ++chunk, w += size) {
+    for (int64_t n = 0; n < p.N; ++n, ++nonzero, values += kChunkRows) {
+      if (p.N < kFewExamples) {
+        add(*nonzero, values, w, sums + n * width, chunk + 1 < chunks ? nonzero[p.N] : 0, nullptr, nullptr);
+      } else {
+        add(*nonzero, values, w, sums + n * width, 0, w + size + size * n / p.N, w + size + size * (n + 1) / p.N);
+      }
     }
   }
   for (int64_t n = 0; n < p.N; ++n) {
@@ -186,9 +177,9 @@ bool packed_finite(const DenseParams& p, const float* packed) {
   return std::find(packed + packed_flag(p, 0), packed + packed_size(p), 0.0f) == packed + packed_size(p);
 }
 
-void fwd_packed_nonzeros(const DenseParams& p, int o, const NonZeros* x, const float* packed, const float* b,
-                         float* y) {
-  fwd_nonzeros(p, o, x, packed + ptrdiff_t{p.I} * o, b, y);
+void fwd_packed_nonzeros(const DenseParams& p, int o, const float* values, const uint64_t* nonzero, const float* packed,
+                         const float* b, float* y) {
+  fwd_nonzeros(p, o, values, nonzero, packed + ptrdiff_t{p.I} * o, b, y);
 }
 
 void fwd_packed_tiles(const DenseParams& p, int o, const float* x, const float* packed, const float* b, float* y) {
@@ -202,11 +193,10 @@ HWY_AFTER_NAMESPACE();
 namespace lockstep::simd {
 
 HWY_EXPORT(packed_group);
-HWY_EXPORT(packed_list);
-HWY_EXPORT(packed_chunks);
+HWY_EXPORT(packed_chunk);
 HWY_EXPORT(packed_size);
 HWY_EXPORT(pack_group);
-HWY_EXPORT(find_nonzeros);
+HWY_EXPORT(split_inputs);
 HWY_EXPORT(packed_finite);
 HWY_EXPORT(fwd_packed_nonzeros);
 HWY_EXPORT(fwd_packed_tiles);
@@ -216,7 +206,7 @@ namespace {
 // Share of inputs that are not zero up to which a row for each of them is faster than tiles of all.
 constexpr double kSparse = 0.6;
 
-constexpr int kRowsSlot = 0, kValuesSlot = 0, kEndsSlot = 1;
+constexpr int kValuesSlot = 0, kBitsSlot = 0;
 
 // Calls task(first output) for each group of columns.
 template <typename Task>
@@ -225,25 +215,22 @@ void for_groups(const KernelContext& ctx, const DenseParams& p, const Task& task
   parallel_for(ctx.pool, (p.O + columns - 1) / columns, [&](int64_t i, int) { task(static_cast<int>(i) * columns); });
 }
 
-// The lists of all examples. Valid until the next call.
-std::vector<NonZeros> list_nonzeros(const KernelContext& ctx, const DenseParams& p, const float* x) {
-  const auto length = HWY_DYNAMIC_DISPATCH(packed_list)(p.I), chunks = HWY_DYNAMIC_DISPATCH(packed_chunks)(p.I);
-  auto* rows = scratch<int32_t>(kRowsSlot, static_cast<size_t>(p.N * length));
-  auto* ends = scratch<int32_t>(kEndsSlot, static_cast<size_t>(p.N * chunks));
-  float* values = scratch(kValuesSlot, static_cast<size_t>(p.N * length));
-  std::vector<NonZeros> lists;
-  for (int64_t n = 0; n < p.N; ++n) lists.push_back({rows + n * length, values + n * length, ends + n * chunks});
-  parallel_for(ctx.pool, p.N, [&](int64_t n, int) {
-    HWY_DYNAMIC_DISPATCH(find_nonzeros)(p.I, x + n * p.I, lists[static_cast<size_t>(n)]);
-  });
-  return lists;
-}
+// What split_inputs makes of all examples. Valid until this thread's next call.
+struct SplitInputs {
+  const float* values;
+  const uint64_t* nonzero;
+  bool sparse;
+};
 
-bool are_sparse(const DenseParams& p, const std::vector<NonZeros>& lists) {
-  const int chunks = HWY_DYNAMIC_DISPATCH(packed_chunks)(p.I);
-  double count = 0;
-  for (const NonZeros& list : lists) count += list.ends[chunks - 1];
-  return count <= kSparse * static_cast<double>(p.N) * p.I;
+SplitInputs split_all(const KernelContext& ctx, const DenseParams& p, const float* x) {
+  const int chunk = HWY_DYNAMIC_DISPATCH(packed_chunk)();
+  const int64_t pieces = p.N * ((p.I + chunk - 1) / chunk);
+  float* const values = scratch(kValuesSlot, static_cast<size_t>(pieces * chunk));
+  auto* const nonzero = scratch<uint64_t>(kBitsSlot, static_cast<size_t>(pieces));
+  parallel_for(ctx.pool, p.N, [&](int64_t n, int) { HWY_DYNAMIC_DISPATCH(split_inputs)(p, n, x, values, nonzero); });
+  int64_t count = 0;
+  for (int64_t i = 0; i < pieces; ++i) count += std::popcount(nonzero[i]);
+  return {values, nonzero, static_cast<double>(count) <= kSparse * static_cast<double>(p.N) * p.I};
 }
 
 }  // namespace
@@ -258,9 +245,11 @@ absl::Status dense_pack(const KernelContext& ctx, const DenseParams& p, const fl
 absl::Status dense_fwd_packed(const KernelContext& ctx, const DenseParams& p, const float* x, const float* packed,
                               const float* b, float* y) {
   if (p.relu && HWY_DYNAMIC_DISPATCH(packed_finite)(p, packed)) {
-    const std::vector<NonZeros> lists = list_nonzeros(ctx, p, x);
-    if (are_sparse(p, lists)) {
-      for_groups(ctx, p, [&](int o) { HWY_DYNAMIC_DISPATCH(fwd_packed_nonzeros)(p, o, lists.data(), packed, b, y); });
+    const SplitInputs inputs = split_all(ctx, p, x);
+    if (inputs.sparse) {
+      for_groups(ctx, p, [&](int o) {
+        HWY_DYNAMIC_DISPATCH(fwd_packed_nonzeros)(p, o, inputs.values, inputs.nonzero, packed, b, y);
+      });
       return absl::OkStatus();
     }
   }
