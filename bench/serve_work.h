@@ -20,7 +20,8 @@ struct ServeWorkOptions {
   std::string model_dir;  // a trained model; empty: `model` is trained first
   std::string model = "configs/models/mnist_cnn.yaml";
   std::string data_dir = "data/mnist";
-  int64_t train_steps = 150;
+  // Two epochs, as configs/train/quick.yaml: how many activations are zero, and with them our speed, depends on it.
+  int64_t train_steps = 1100;
 };
 
 class ServeWork {
