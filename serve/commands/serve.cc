@@ -185,9 +185,10 @@ absl::Status run(ServeOptions options) {
   ModelStore store(options.store);
   LOCKSTEP_ASSIGN_OR_RETURN(const auto source, make_source(options));
   LOCKSTEP_RETURN_IF_ERROR(source->start(store));
+  // Before REST: /readyz must not say yes while gRPC does not listen.
+  LOCKSTEP_ASSIGN_OR_RETURN(const auto grpc, start_grpc(options.grpc, options.http, rest, store, metrics));
   LOCKSTEP_ASSIGN_OR_RETURN(const auto http, HttpServer::start(options.http, make_rest_handler(store, metrics, rest)));
   metrics.add_source([&server = *http] { return connection_metrics(server.counts()); });
-  LOCKSTEP_ASSIGN_OR_RETURN(const auto grpc, start_grpc(options.grpc, options.http, rest, store, metrics));
   print_settings(options, http->port());
   const int signal = signals.wait();
   // The source goes on for so long: where its disk hangs, the requests that run must be answered none the less.

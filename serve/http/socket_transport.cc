@@ -17,6 +17,10 @@
 #include <type_traits>
 #include <utility>
 
+#include "serve/http/answer_text.h"
+#include "serve/http/http_policy.h"
+#include "serve/http/turn_away.h"
+
 namespace lockstep {
 namespace {
 
@@ -50,6 +54,12 @@ int choose_protocol(SSL*, const unsigned char** out, unsigned char* out_size, co
   return SSL_TLSEXT_ERR_OK;
 }
 
+// Of a handshake: the client has begun with a request.
+bool is_plain_http(error_code error) {
+  return error.category() == asio::error::get_ssl_category() &&
+         ERR_GET_REASON(static_cast<unsigned long>(error.value())) == SSL_R_HTTP_REQUEST;
+}
+
 template <typename Stream>
 class SocketTransport : public Transport {
  public:
@@ -58,8 +68,13 @@ class SocketTransport : public Transport {
 
   void open(User user) override {
     if constexpr (kIsTls) {
-      stream_.async_handshake(asio::ssl::stream_base::server,
-                              [user = std::move(user)](error_code error) { user->on_open(!error); });
+      stream_.async_handshake(asio::ssl::stream_base::server, [this, user = std::move(user)](error_code error) {
+        if (is_plain_http(error)) {
+          send_last_answer(socket().native_handle(), http_error(400, "this port speaks HTTPS: ask for https://…"),
+                           HttpDate().now());
+        }
+        user->on_open(!error);
+      });
     } else {
       asio::post(socket().get_executor(), [user = std::move(user)] { user->on_open(true); });
     }

@@ -2,6 +2,7 @@
 #include "serve/models/model_store.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
@@ -39,6 +40,20 @@ std::string why_empty(const StoredModel& model) {
   return has_any || !model.is_wanted || model.without_versions.empty() ? "" : ": " + model.without_versions;
 }
 
+// ". Versions here: 3 (stable), 1", of a model with versions that answer; those of many that come first.
+std::string which_answer(const StoredModel& model) {
+  constexpr size_t kMost = 20;
+  std::vector<std::string> names;
+  for (auto at = model.versions.rbegin(); at != model.versions.rend(); ++at) {
+    const std::string& label = at->second.wanted.label;
+    if (at->second.servable == nullptr) continue;
+    names.push_back(names.size() == kMost ? "…"
+                                          : fmt::format("{}{}", at->first, label.empty() ? "" : " (" + label + ")"));
+    if (names.size() > kMost) break;
+  }
+  return names.empty() ? "" : fmt::format(". Versions here: {}", fmt::join(names, ", "));
+}
+
 }  // namespace
 
 class ModelStore::Impl {
@@ -56,7 +71,8 @@ class ModelStore::Impl {
     const auto stored = state_.models.find(selector.model);
     if (stored == state_.models.end()) return not_found(selector, "");
     const StoredVersion* const version = awaited(stored->second, selector);
-    return version != nullptr ? not_ready(selector, *version) : not_found(selector, why_empty(stored->second));
+    if (version != nullptr) return not_ready(selector, *version);
+    return not_found(selector, why_empty(stored->second) + which_answer(stored->second));
   }
 
   absl::StatusOr<std::vector<VersionStatus>> status(const ModelSelector& selector) const {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The client of HTTP and our server, over TLS.
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <string>
 
@@ -36,7 +36,10 @@ TEST(Https, TheNamedCertificateAloneIsTrusted) {
   }
   const std::string address = "127.0.0.1:" + std::to_string(server->port());  // which the certificate does not name
   EXPECT_TRUE(absl::IsPermissionDenied(http_post("https://" + address, "{}", trusting(certificate)).status()));
-  EXPECT_TRUE(absl::IsDataLoss(http_post("http://" + address, "{}", trusting(certificate)).status()));
+  const auto plain = http_post("http://" + address, "{}", trusting(certificate));
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_EQ(plain->status, 400);
+  EXPECT_THAT(plain->body, ::testing::HasSubstr("this port speaks HTTPS"));
 }
 
 }  // namespace

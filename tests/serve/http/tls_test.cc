@@ -74,11 +74,14 @@ TEST_F(Tls, OldVersionsAreRefused) {
   EXPECT_EQ(exchange(server->port(), TLS1_1_VERSION, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"), "");
 }
 
-TEST_F(Tls, ClientsWithoutTlsAreClosed) {
+TEST_F(Tls, ClientsWithoutTlsAreToldAndClosed) {
   const auto server = serve();
   HttpClient client(server->port());
-  client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-  EXPECT_THAT(client.receive_all(), Not(HasSubstr("HTTP/1.1 200")));
+  client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\n" + std::string(9000, 'b'));
+  EXPECT_THAT(client.receive_all(), AllOf(StartsWith("HTTP/1.1 400 "), HasSubstr("this port speaks HTTPS")));
+  HttpClient noise(server->port());
+  noise.send("no protocol that anybody knows");
+  EXPECT_THAT(noise.receive_all(), Not(HasSubstr("HTTP/1.1")));
   EXPECT_THAT(exchange(server->port(), TLS1_3_VERSION, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
               StartsWith("HTTP/1.1 200"));
 }

@@ -169,7 +169,8 @@ TEST_F(ModelStoreTest, TellsWhatItsSourceSaysOfAModelWithoutVersions) {
   EXPECT_FALSE(store.ready());
   store.set_wanted("test", {{"m", {wanted(1)}, std::nullopt, "make one"}});
   ASSERT_TRUE(soon([&] { return serving(store) == 1; }));
-  EXPECT_EQ(store.find({"m", 7, ""}).status(), absl::NotFoundError("Servable not found for request: Specific(m, 7)"));
+  EXPECT_EQ(store.find({"m", 7, ""}).status(),
+            absl::NotFoundError("Servable not found for request: Specific(m, 7). Versions here: 1 (v1)"));
 }
 
 TEST_F(ModelStoreTest, SaysWhatIsNotThere) {

@@ -206,7 +206,7 @@ TEST_F(RouterTest, RefusesWhatItCannotPredict) {
   EXPECT_EQ(unknown.status, 404);
   EXPECT_EQ(error(unknown), "Servable not found for request: Latest(nothing). Models here: mnist");
   EXPECT_THAT(error(post("/v1/models/mnist/versions/7:predict", good)),
-              HasSubstr("Servable not found for request: Specific(mnist, 7)"));
+              HasSubstr("Servable not found for request: Specific(mnist, 7). Versions here: "));
   EXPECT_THAT(error(post("/v1/models/mnist:predict", "{\"signature_name\": \"x\", " + good.substr(1))),
               HasSubstr("Serving signature name: \"x\" not found in signature def. Expected \"serving_default\""));
   HttpRequest zipped = make_request("POST", "/v1/models/mnist:predict", "\x1f\x8b");
