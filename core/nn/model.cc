@@ -146,6 +146,7 @@ absl::Status Model::loss(const PassContext& pass, const int32_t* labels, float g
 
 absl::Status Model::backward(const PassContext& pass, const float* weights, GradOutput gradients,
                              const std::vector<bool>& give_operands, LayerHook after_layer) {
+  LOCKSTEP_CHECK(packed_.empty());
   int current = 0;  // which of grads_ holds the gradient of the layer's output
   for (int i = network_.layer_count() - 1; i >= network_.first_trained_layer(); --i) {
     const Layer& layer = *network_.layers()[static_cast<size_t>(i)];

@@ -49,7 +49,8 @@ class Model {
 
   // Lays the weights out for forward passes with this kernel's backend, once for all that will be given the same
   // pointer; they must not change. Saves each pass the time of doing it, and takes the memory of dense weights again,
-  // for convolutions that are transformed 64 or 256 floats for each pair of channels. On the host.
+  // for convolutions that are transformed 64 or 256 floats for each pair of channels. On the host, and for inference
+  // alone: passes with packed weights keep nothing for backward, which must not follow.
   absl::Status pack_weights(const KernelContext& kernel, const float* weights);
 
   // Called with a layer's index before its weights are read, and after its gradients are complete and its weights no

@@ -42,7 +42,7 @@ struct ConvAlgorithm {
   int64_t (*packed_floats)(const Conv2dParams& p, bool turned);
   int (*pack_units)(const Conv2dParams& p, bool turned);
   void (*pack)(const Conv2dParams& p, bool turned, const float* w, int unit, float* packed);
-  // `images` images; pool is null without a fused one, argmax where it is not wanted either.
+  // `images` images; pool may be null (none is fused), argmax too (no pool, or inference).
   void (*fwd)(const Conv2dParams& p, const Pool2dParams* pool, int images, const float* x, const float* packed,
               const float* b, float* y, uint8_t* argmax);
   void (*bwd_data)(const Conv2dParams& p, const Pool2dParams* pool, int images, const float* packed,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Direct convolution: each image is copied once into a zero-padded buffer that stays in the second-level cache; output
-// rows are register tiles of gemm-inl.h over it. What one image needs never leaves the cache: the full-size activation
-// in front of a fused pool, or the gradient spread out again behind it.
+// rows are register tiles of gemm-inl.h over it, or, of a drawing, of conv2d_sparse-inl.h; they are pooled as they
+// come. What one image needs never leaves the cache: the full-size activation in front of a fused pool, or the gradient
+// spread out again behind it.
 #include "kernels/simd_targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -74,9 +75,9 @@ class DirectConv {
              .a_i = 1,
              .b_o = ptrdiff_t{p.S} * p.C * Kp,
              .b_i = Kp};
-    if (!can_leave_out(p, padded_.height, padded_.width, w)) return;
+    if (!can_skip_zeros(p, padded_.height, padded_.width, w)) return;
     sparse_.emplace(p, in_, padded_.height, padded_.width);
-    if (!sparse_->is_blank_enough()) sparse_.reset();
+    if (!sparse_->is_sparse_enough()) sparse_.reset();
   }
 
   // Row oh of y (OH, OW, K).
@@ -97,7 +98,7 @@ class DirectConv {
   const PaddedInput padded_;
   const float *in_, *w_, *b_;
   GemmLoop loop_;
-  std::optional<SparseImage> sparse_;  // where leaving steps out pays
+  std::optional<SparseImage> sparse_;  // where skipping taps pays
 };
 
 void direct_fwd(const Conv2dParams& p, const Pool2dParams* pool, int /*images*/, const float* x, const float* w,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Direct convolution of an image of one channel that is blank for the most part, as a drawn digit is: a step of the
-// reduction in which a tile of outputs meets zeros alone adds nothing, and is left out. The order of the others stays
-// the same, and so do the bits. Included once per instruction set.
+// Direct convolution of an image of one channel that is blank for the most part, as a drawn digit is: a tap
+// under which a tile of outputs meets zeros alone adds nothing, and is skipped. The order of the others stays the same,
+// and so do the bits. Included once per instruction set.
 #if defined(LOCKSTEP_KERNELS_CONV2D_SPARSE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LOCKSTEP_KERNELS_CONV2D_SPARSE_INL_H_
 #undef LOCKSTEP_KERNELS_CONV2D_SPARSE_INL_H_
@@ -21,20 +21,21 @@
 HWY_BEFORE_NAMESPACE();
 namespace lockstep::HWY_NAMESPACE {
 
-// Outputs of a row that make a tile: narrow ones meet more blank steps.
+// Outputs of a row that make a tile: narrow ones skip more taps.
 inline constexpr int kSparseTile = std::min(kMaxRows, 7);
 
-// Share of the steps up to which leaving out the others is faster than the wide tiles of all.
-inline constexpr double kSparseSteps = 0.75;
+// Share of the taps of all tiles up to which skipping the others is faster than wide tiles that skip nothing.
+inline constexpr double kMaxTapDensity = 0.75;
 
-// Pixels of a row, and steps, as bits of a word.
-inline constexpr int kMostBits = 64;
+// Pixels of a row, and taps of a filter, are bits of a word.
+inline constexpr int kWordBits = 64;
 
-// Whether the image may be convolved step by step; whether that pays depends on its pixels. Behind a ReLU no zero is
-// left of the wrong sign, where a product of zero would have given the other.
-HWY_INLINE bool can_leave_out(const Conv2dParams& p, int padded_height, int padded_width, const float* w) {
+// Whether taps may be skipped; whether that pays depends on the pixels. Behind a ReLU no zero is left of the wrong
+// sign, where a product of zero would have given the other.
+HWY_INLINE bool can_skip_zeros(const Conv2dParams& p, int padded_height, int padded_width, const float* w) {
   if (p.C != 1 || p.stride != 1 || !p.relu || p.K % kLanes != 0) return false;
-  if (padded_width > kMostBits || padded_height > kMostBits || p.R * p.S > kMostBits) return false;
+  if (padded_width > kWordBits || padded_height > kWordBits || p.R * p.S > kWordBits) return false;
+  if (p.S == kWordBits) return false;  // no shift by a whole word
   // Zero times a weight that is not finite is no zero.
   const Floats d;
   FloatVec zeros = hn::Zero(d);
@@ -43,7 +44,7 @@ HWY_INLINE bool can_leave_out(const Conv2dParams& p, int padded_height, int padd
   return hn::AllTrue(d, hn::Eq(zeros, hn::Zero(d)));
 }
 
-// Bit j: x[j] is not zero. count <= kMostBits.
+// Bit j: x[j] is not zero. count <= kWordBits.
 HWY_INLINE uint64_t nonzero_bits(const float* x, int count) {
   const Floats d;
   uint64_t bits = 0;
@@ -55,11 +56,11 @@ HWY_INLINE uint64_t nonzero_bits(const float* x, int count) {
   return bits;
 }
 
-// Where a padded image is blank, and where the steps of the reduction find their pixels.
+// Where a padded image is not blank.
 struct SparseImage {
   int height, width;
-  uint64_t rows[kMostBits];  // bit j: one of the pixels [j, j + kSparseTile) of the row is not zero
-  int at[kMostBits];         // of step r * S + s, from the pixel under tap (0, 0)
+  uint64_t rows[kWordBits];   // bit j: one of the pixels [j, j + kSparseTile) of the row is not zero
+  int tap_offset[kWordBits];  // of tap r * S + s, in pixels from tap (0, 0)
 
   SparseImage(const Conv2dParams& p, const float* x, int padded_height, int padded_width)
       : height(padded_height), width(padded_width) {
@@ -68,43 +69,39 @@ struct SparseImage {
       rows[h] = bits;
       for (int j = 1; j < kSparseTile; ++j) rows[h] |= bits >> j;
     }
-    for (int step = 0; step < p.R * p.S; ++step) at[step] = step / p.S * width + step % p.S;
+    for (int tap = 0; tap < p.R * p.S; ++tap) tap_offset[tap] = tap / p.S * width + tap % p.S;
   }
 
-  // Whether leaving out steps pays.
-  bool is_blank_enough() const {
+  // Whether skipping taps pays.
+  bool is_sparse_enough() const {
     int set = 0;
     for (int h = 0; h < height; ++h) set += std::popcount(rows[h]);
-    return set <= kSparseSteps * height * width;
+    return set <= kMaxTapDensity * height * width;
   }
 
-  // The steps r * S + s in which outputs [ow, ow + kSparseTile) of row oh meet a pixel that is not zero.
-  uint64_t steps(const Conv2dParams& p, int oh, int ow) const {
-    const uint64_t taps = p.S == kMostBits ? ~uint64_t{0} : (uint64_t{1} << p.S) - 1;
-    uint64_t steps = 0;
-    for (int r = p.R - 1; r >= 0; --r) {
-      const uint64_t of_row = (rows[oh + r] >> ow) & taps;
-      steps = p.S == kMostBits ? of_row : steps << p.S | of_row;
-    }
-    return steps;
+  // Bit r * S + s: under tap (r, s), outputs [ow, ow + kSparseTile) of row oh meet a pixel that is not zero.
+  uint64_t active_taps(const Conv2dParams& p, int oh, int ow) const {
+    const uint64_t mask = (uint64_t{1} << p.S) - 1;
+    uint64_t taps = 0;
+    for (int r = p.R - 1; r >= 0; --r) taps = taps << p.S | ((rows[oh + r] >> ow) & mask);
+    return taps;
   }
 };
 
-// MR outputs of a row, NV vectors of channels. x: the pixel under tap (0, 0) of the first; at: where the pixels of each
-// step are from there; w: (R * S, K).
+// MR outputs of a row, NV vectors of channels. x: the pixel under tap (0, 0) of the first; w: (R * S, K).
 template <int MR, int NV>
-HWY_NOINLINE void sparse_tile(uint64_t steps, const int* at, const float* HWY_RESTRICT x, const float* HWY_RESTRICT w,
-                              const float* b, int K, float* HWY_RESTRICT y) {
+HWY_NOINLINE void sparse_tile(uint64_t taps, const int* tap_offset, const float* HWY_RESTRICT x,
+                              const float* HWY_RESTRICT w, const float* b, int K, float* HWY_RESTRICT y) {
   const Floats d;
   FloatVec acc[MR][NV];
 #pragma GCC unroll 16
   for (int i = 0; i < MR * NV; ++i) acc[i / NV][i % NV] = hn::LoadU(d, b + i % NV * kLanes);
-  for (; steps != 0; steps &= steps - 1) {
-    const int step = std::countr_zero(steps);
-    const float *pixels = x + at[step], *taps = w + ptrdiff_t{step} * K;
+  for (; taps != 0; taps &= taps - 1) {
+    const int tap = std::countr_zero(taps);
+    const float *pixels = x + tap_offset[tap], *weights = w + ptrdiff_t{tap} * K;
     FloatVec columns[NV];
 #pragma GCC unroll 16
-    for (int v = 0; v < NV; ++v) columns[v] = hn::LoadU(d, taps + v * kLanes);
+    for (int v = 0; v < NV; ++v) columns[v] = hn::LoadU(d, weights + v * kLanes);
 #pragma GCC unroll 16
     for (int m = 0; m < MR; ++m) {
       const FloatVec pixel = hn::Set(d, pixels[m]);
@@ -139,14 +136,14 @@ HWY_INLINE void sparse_conv_row(const Conv2dParams& p, const SparseImage& image,
                                 const float* b, float* y) {
   const int OW = p.OW();
   for (int ow = 0; ow < OW; ow += kSparseTile) {
-    const uint64_t left = image.steps(p, oh, ow);
+    const uint64_t taps = image.active_taps(p, oh, ow);
     const int outputs = std::min(kSparseTile, OW - ow);
     const float* const pixels = x + ptrdiff_t{oh} * image.width + ow;
     float* const to = y + (ptrdiff_t{oh} * OW + ow) * p.K;
     int k = 0;
     for (const auto tile = sparse_tile_for<2>(outputs); k + kPanel <= p.K; k += kPanel)
-      tile(left, image.at, pixels, w + k, b + k, p.K, to + k);
-    if (k < p.K) sparse_tile_for<1>(outputs)(left, image.at, pixels, w + k, b + k, p.K, to + k);
+      tile(taps, image.tap_offset, pixels, w + k, b + k, p.K, to + k);
+    if (k < p.K) sparse_tile_for<1>(outputs)(taps, image.tap_offset, pixels, w + k, b + k, p.K, to + k);
   }
 }
 

@@ -28,9 +28,9 @@ absl::Status dense_fwd(const KernelContext& ctx, const DenseParams& p,
                        const float* b,  // (O)
                        float* y);       // (N, O)
 
-// Weights laid out once for many forward passes, as dense_fwd lays them out in each pass: dense_packed_floats floats,
-// or 0 where the backend has no such layout. The layout is of this process and machine. dense_fwd_packed gives the bits
-// of dense_fwd. Errors: InvalidArgument where there is no layout.
+// Weights laid out once for many forward passes: dense_packed_floats floats, or 0 where the backend has no such layout.
+// The layout is of this process and machine. dense_fwd_packed gives the bits of dense_fwd; with ReLU it leaves out
+// inputs of zero, so that its time depends on x. Errors: InvalidArgument where there is no layout.
 int64_t dense_packed_floats(const KernelContext& ctx, const DenseParams& p);
 absl::Status dense_pack(const KernelContext& ctx, const DenseParams& p, const float* w, float* packed);
 absl::Status dense_fwd_packed(const KernelContext& ctx, const DenseParams& p, const float* x, const float* packed,

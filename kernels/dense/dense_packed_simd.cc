@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The forward pass with weights laid out once. Behind a ReLU most inputs are zero, 73 % of them in the reference
-// network, and an input of zero adds nothing to any output: where enough are, only the others are multiplied, a row of
-// weights each. The order of what is added stays the same, and so do the bits.
+// network after two epochs, and an input of zero adds nothing to any output: where enough are, only the others are
+// multiplied, a row of weights each. The order of what is added stays the same, and so do the bits.
 //
 // Compute bound in the first-level cache with one load a multiply-add, as rows of weights serve one example at a time:
 // 2 FLOP for each weight of an input that is not zero, against 14 rows a load in a tile. See docs/performance.md.
@@ -18,6 +18,7 @@
 #include <cstdint>
 
 #include "kernels/dense/dense_impl.h"
+#include "kernels/dense/dense_split.h"
 #include "kernels/dense/dense_tiles-inl.h"
 #include "kernels/scratch.h"
 
@@ -37,21 +38,22 @@ inline constexpr int kChunkRows = 64;
 // Rows of a group that the register tiles take at once.
 inline constexpr int kTileRows = 256;
 
-// Fewer examples than this leave most rows of weights unused: only the others are asked for.
-inline constexpr int64_t kFewExamples = 8;
+// Examples that need a row of weights, on average, up to which rows are asked for one by one; beyond, nearly all of
+// them are needed, and come in as they lie.
+inline constexpr double kFewUses = 1.6;
 
-int packed_group() { return kGroup; }
-int packed_chunk() { return kChunkRows; }
-int chunk_count(int I) { return (I + kChunkRows - 1) / kChunkRows; }
+int dense_packed_group() { return kGroup; }
+int dense_packed_chunk() { return kChunkRows; }
+int dense_chunk_count(int I) { return (I + kChunkRows - 1) / kChunkRows; }
 
 // Packed weights: groups of columns behind each other, each (I, columns rounded up to whole vectors); then for each
 // group whether all of its weights are finite. Zero times anything else would be no zero.
-int packed_width(const DenseParams& p, int o) { return round_up(std::min(kGroup, p.O - o), kLanes); }
-int64_t packed_flag(const DenseParams& p, int o) { return int64_t{p.I} * round_up(p.O, kLanes) + o / kGroup; }
-int64_t packed_size(const DenseParams& p) { return packed_flag(p, round_up(p.O, kGroup)); }
+int dense_packed_width(const DenseParams& p, int o) { return round_up(std::min(kGroup, p.O - o), kLanes); }
+int64_t dense_packed_flag(const DenseParams& p, int o) { return int64_t{p.I} * round_up(p.O, kLanes) + o / kGroup; }
+int64_t dense_packed_size(const DenseParams& p) { return dense_packed_flag(p, round_up(p.O, kGroup)); }
 
-void pack_group(const DenseParams& p, int o, const float* w, float* packed) {
-  const int columns = std::min(kGroup, p.O - o), width = packed_width(p, o);
+void dense_pack_group(const DenseParams& p, int o, const float* w, float* packed) {
+  const int columns = std::min(kGroup, p.O - o), width = dense_packed_width(p, o);
   float* to = packed + ptrdiff_t{p.I} * o;
   bool finite = true;
   for (int i = 0; i < p.I; ++i, to += width) {
@@ -62,12 +64,12 @@ void pack_group(const DenseParams& p, int o, const float* w, float* packed) {
     }
     std::fill(to + columns, to + width, 0.0f);
   }
-  packed[packed_flag(p, o)] = finite ? 1.0f : 0.0f;
+  packed[dense_packed_flag(p, o)] = finite ? 1.0f : 0.0f;
 }
 
 // Inputs of example n, chunks of all examples behind each other: values (chunks, N, kChunkRows), and a bit for each
 // that is not zero (chunks, N).
-void split_inputs(const DenseParams& p, int64_t n, const float* x, float* values, uint64_t* nonzero) {
+void dense_split_inputs(const DenseParams& p, int64_t n, const float* x, float* values, uint64_t* nonzero) {
   const Floats d;
   x += n * p.I;
   for (int i = 0; i < p.I; i += kChunkRows) {
@@ -129,9 +131,9 @@ HWY_INLINE AddRows add_rows_for(int vectors) {
 
 // Outputs of the group from o on, of the inputs that are not zero; with ReLU, so that no zero of the wrong sign is left
 // where a product of zero would have given the other.
-HWY_INLINE void fwd_nonzeros(const DenseParams& p, int o, const float* values, const uint64_t* nonzero, const float* w,
-                             const float* b, float* y) {
-  const int columns = std::min(kGroup, p.O - o), width = packed_width(p, o), chunks = chunk_count(p.I);
+HWY_INLINE void fwd_nonzeros(const DenseParams& p, int o, const DenseSplit& x, const float* w, const float* b,
+                             float* y) {
+  const int columns = std::min(kGroup, p.O - o), width = dense_packed_width(p, o), chunks = dense_chunk_count(p.I);
   float* const sums = scratch(kSumsSlot, static_cast<size_t>(p.N * width));
   for (int64_t n = 0; n < p.N; ++n) {
     std::copy_n(b + o, columns, sums + n * width);
@@ -139,9 +141,12 @@ HWY_INLINE void fwd_nonzeros(const DenseParams& p, int o, const float* values, c
   }
   const AddRows add = add_rows_for(width / kLanes);
   const ptrdiff_t size = ptrdiff_t{kChunkRows} * width;
+  const bool few = static_cast<double>(x.count) < kFewUses * p.I;
+  const float* values = x.values;
+  const uint64_t* nonzero = x.nonzero;
   for (int chunk = 0; chunk < chunks; ++chunk, w += size) {
     for (int64_t n = 0; n < p.N; ++n, ++nonzero, values += kChunkRows) {
-      if (p.N < kFewExamples) {
+      if (few) {
         add(*nonzero, values, w, sums + n * width, chunk + 1 < chunks ? nonzero[p.N] : 0, nullptr, nullptr);
       } else {
         add(*nonzero, values, w, sums + n * width, 0, w + size + size * n / p.N, w + size + size * (n + 1) / p.N);
@@ -158,7 +163,7 @@ HWY_INLINE void fwd_nonzeros(const DenseParams& p, int o, const float* values, c
 
 // The same of all inputs; x packed in tiles.
 HWY_INLINE void fwd_tiles(const DenseParams& p, int o, const float* x, const float* w, const float* b, float* y) {
-  const int columns = std::min(kGroup, p.O - o), width = packed_width(p, o);
+  const int columns = std::min(kGroup, p.O - o), width = dense_packed_width(p, o);
   HWY_ALIGN float bias[kGroup] = {};
   std::copy_n(b + o, columns, bias);
   for (int i = 0; i < p.I; i += kTileRows) {
@@ -173,16 +178,18 @@ HWY_INLINE void fwd_tiles(const DenseParams& p, int o, const float* x, const flo
   }
 }
 
-bool packed_finite(const DenseParams& p, const float* packed) {
-  return std::find(packed + packed_flag(p, 0), packed + packed_size(p), 0.0f) == packed + packed_size(p);
+bool dense_packed_finite(const DenseParams& p, const float* packed) {
+  return std::find(packed + dense_packed_flag(p, 0), packed + dense_packed_size(p), 0.0f) ==
+         packed + dense_packed_size(p);
 }
 
-void fwd_packed_nonzeros(const DenseParams& p, int o, const float* values, const uint64_t* nonzero, const float* packed,
-                         const float* b, float* y) {
-  fwd_nonzeros(p, o, values, nonzero, packed + ptrdiff_t{p.I} * o, b, y);
+void dense_fwd_packed_nonzeros(const DenseParams& p, int o, const DenseSplit& x, const float* packed, const float* b,
+                               float* y) {
+  fwd_nonzeros(p, o, x, packed + ptrdiff_t{p.I} * o, b, y);
 }
 
-void fwd_packed_tiles(const DenseParams& p, int o, const float* x, const float* packed, const float* b, float* y) {
+void dense_fwd_packed_tiles(const DenseParams& p, int o, const float* x, const float* packed, const float* b,
+                            float* y) {
   fwd_tiles(p, o, x, packed + ptrdiff_t{p.I} * o, b, y);
 }
 
@@ -192,69 +199,63 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace lockstep::simd {
 
-HWY_EXPORT(packed_group);
-HWY_EXPORT(packed_chunk);
-HWY_EXPORT(packed_size);
-HWY_EXPORT(pack_group);
-HWY_EXPORT(split_inputs);
-HWY_EXPORT(packed_finite);
-HWY_EXPORT(fwd_packed_nonzeros);
-HWY_EXPORT(fwd_packed_tiles);
+HWY_EXPORT(dense_packed_group);
+HWY_EXPORT(dense_packed_chunk);
+HWY_EXPORT(dense_packed_size);
+HWY_EXPORT(dense_pack_group);
+HWY_EXPORT(dense_split_inputs);
+HWY_EXPORT(dense_packed_finite);
+HWY_EXPORT(dense_fwd_packed_nonzeros);
+HWY_EXPORT(dense_fwd_packed_tiles);
 
 namespace {
 
 // Share of inputs that are not zero up to which a row for each of them is faster than tiles of all.
-constexpr double kSparse = 0.6;
+constexpr double kMaxDensity = 0.5;
 
 constexpr int kValuesSlot = 0, kBitsSlot = 0;
 
 // Calls task(first output) for each group of columns.
 template <typename Task>
 void for_groups(const KernelContext& ctx, const DenseParams& p, const Task& task) {
-  const int columns = HWY_DYNAMIC_DISPATCH(packed_group)();
+  const int columns = HWY_DYNAMIC_DISPATCH(dense_packed_group)();
   parallel_for(ctx.pool, (p.O + columns - 1) / columns, [&](int64_t i, int) { task(static_cast<int>(i) * columns); });
 }
 
-// What split_inputs makes of all examples. Valid until this thread's next call.
-struct SplitInputs {
-  const float* values;
-  const uint64_t* nonzero;
-  bool sparse;
-};
-
-SplitInputs split_all(const KernelContext& ctx, const DenseParams& p, const float* x) {
-  const int chunk = HWY_DYNAMIC_DISPATCH(packed_chunk)();
+// Of all examples. Valid until this thread's next call.
+DenseSplit split_all(const KernelContext& ctx, const DenseParams& p, const float* x) {
+  const int chunk = HWY_DYNAMIC_DISPATCH(dense_packed_chunk)();
   const int64_t pieces = p.N * ((p.I + chunk - 1) / chunk);
   float* const values = scratch(kValuesSlot, static_cast<size_t>(pieces * chunk));
   auto* const nonzero = scratch<uint64_t>(kBitsSlot, static_cast<size_t>(pieces));
-  parallel_for(ctx.pool, p.N, [&](int64_t n, int) { HWY_DYNAMIC_DISPATCH(split_inputs)(p, n, x, values, nonzero); });
+  parallel_for(ctx.pool, p.N, [&](int64_t n, int) {
+    HWY_DYNAMIC_DISPATCH(dense_split_inputs)(p, n, x, values, nonzero);
+  });
   int64_t count = 0;
   for (int64_t i = 0; i < pieces; ++i) count += std::popcount(nonzero[i]);
-  return {values, nonzero, static_cast<double>(count) <= kSparse * static_cast<double>(p.N) * p.I};
+  return {values, nonzero, count};
 }
 
 }  // namespace
 
-int64_t dense_packed_floats(const DenseParams& p) { return HWY_DYNAMIC_DISPATCH(packed_size)(p); }
+int64_t dense_packed_floats(const DenseParams& p) { return HWY_DYNAMIC_DISPATCH(dense_packed_size)(p); }
 
 absl::Status dense_pack(const KernelContext& ctx, const DenseParams& p, const float* w, float* packed) {
-  for_groups(ctx, p, [&](int o) { HWY_DYNAMIC_DISPATCH(pack_group)(p, o, w, packed); });
+  for_groups(ctx, p, [&](int o) { HWY_DYNAMIC_DISPATCH(dense_pack_group)(p, o, w, packed); });
   return absl::OkStatus();
 }
 
 absl::Status dense_fwd_packed(const KernelContext& ctx, const DenseParams& p, const float* x, const float* packed,
                               const float* b, float* y) {
-  if (p.relu && HWY_DYNAMIC_DISPATCH(packed_finite)(p, packed)) {
-    const SplitInputs inputs = split_all(ctx, p, x);
-    if (inputs.sparse) {
-      for_groups(ctx, p, [&](int o) {
-        HWY_DYNAMIC_DISPATCH(fwd_packed_nonzeros)(p, o, inputs.values, inputs.nonzero, packed, b, y);
-      });
+  if (p.relu && HWY_DYNAMIC_DISPATCH(dense_packed_finite)(p, packed)) {
+    const DenseSplit inputs = split_all(ctx, p, x);
+    if (static_cast<double>(inputs.count) <= kMaxDensity * static_cast<double>(p.N) * p.I) {
+      for_groups(ctx, p, [&](int o) { HWY_DYNAMIC_DISPATCH(dense_fwd_packed_nonzeros)(p, o, inputs, packed, b, y); });
       return absl::OkStatus();
     }
   }
   const float* tiles = dense_pack_tiles(ctx, p.N, p.I, x);
-  for_groups(ctx, p, [&](int o) { HWY_DYNAMIC_DISPATCH(fwd_packed_tiles)(p, o, tiles, packed, b, y); });
+  for_groups(ctx, p, [&](int o) { HWY_DYNAMIC_DISPATCH(dense_fwd_packed_tiles)(p, o, tiles, packed, b, y); });
   return absl::OkStatus();
 }
 

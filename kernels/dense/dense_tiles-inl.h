@@ -13,8 +13,8 @@ HWY_BEFORE_NAMESPACE();
 namespace lockstep::HWY_NAMESPACE {
 
 // C(N, columns) (+)= rows [k, k + count) of the reduction over K, with the panel of B's rows from k on, ld_panel apart.
-// A: the rows of (N, K) as register tiles want them, tile after tile, each (K, rows of the tile), as pack_tiles of
-// dense_impl.h makes them. Meanwhile asks for `next`.
+// A: the rows of (N, K) as register tiles want them, tile after tile, each (K, rows of the tile), as dense_pack_tiles
+// of dense_impl.h makes them. Meanwhile asks for `next`.
 HWY_INLINE void packed_product(int64_t N, int K, int k, int count, int columns, const GemmEnds& ends,
                                const float* packed, const float* panel, int ld_panel, float* c, ptrdiff_t ldc,
                                const NextBlock& next) {

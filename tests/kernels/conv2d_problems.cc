@@ -29,8 +29,8 @@ class Conv2dProblem : public Problem {
       : case_(c), p_(c.p), pool_(c.pool), misalign_(misalign_of(fill)), slices_(two_subtrees(c.p.N)) {
     in_.x = fill_with(fill, p_.N * p_.H * p_.W * p_.C, seed);
     // Non-finite weights would meet the padding, where 0 * infinity depends on whether it is multiplied or skipped.
-    const Fill weights = fill == Fill::kNonFinite || fill == Fill::kBlank ? Fill::kUniform : fill;
-    const Fill gradients = fill == Fill::kBlank ? Fill::kUniform : fill;
+    const Fill weights = is_non_finite(fill) || is_blank(fill) ? Fill::kUniform : fill;
+    const Fill gradients = is_blank(fill) ? Fill::kUniform : fill;
     in_.w = fill_with(weights, p_.filter_size(), seed + 1);
     in_.b = fill_with(weights, p_.K, seed + 2);
     in_.grad_y = fill_with(gradients, out_size(), seed + 3);
@@ -194,10 +194,10 @@ std::vector<ProblemCase> conv2d_problems() {
   std::vector<ProblemCase> problems;
   uint64_t seed = 100;
   for (const Conv2dCase& c : conv2d_cases()) {
-    for (const Fill fill : {Fill::kUniform, Fill::kCancelling, Fill::kNonFinite, Fill::kBlank}) {
+    for (const Fill fill : product_fills()) {
       // Padding multiplies infinities by zero, and transforms spread them: neither is comparable.
-      if (fill == Fill::kNonFinite && (c.p.padding != Padding::kValid || conv_way(c.p) != ConvWay::kDirect)) continue;
-      if (fill == Fill::kBlank && (!c.p.relu || c.p.C != 1)) continue;  // nothing is left out
+      if (is_non_finite(fill) && (c.p.padding != Padding::kValid || conv_way(c.p) != ConvWay::kDirect)) continue;
+      if (is_blank(fill) && (!c.p.relu || c.p.C != 1)) continue;  // no zero is skipped
       seed += 10;
       problems.push_back({"conv2d_" + c.name + "_" + fill_name(fill), seed, /*c=*/3,
                           [=] { return std::make_unique<Conv2dProblem>(c, fill, seed); }});

@@ -118,6 +118,19 @@ TEST_P(Conv2d, ZeroImageGivesTheBias) {
               Each(0.375f));
 }
 
+TEST_P(Conv2d, BlankDrawingGivesTheRectifiedBias) {
+  const Conv2dParams p{.N = 2, .H = 5, .W = 9, .C = 1, .K = 16, .R = 3, .S = 3, .relu = true};
+  Floats b(16, 3.0f);
+  b[1] = -0.0f;
+  b[2] = -1.0f;
+  const Floats y = forward(ctx(), p, Floats(90, -0.0f), fill_uniform(p.filter_size(), 1), b);
+  for (size_t i = 0; i < y.size(); ++i) {
+    const bool is_zero = i % 16 == 1 || i % 16 == 2;
+    EXPECT_EQ(y[i], is_zero ? 0 : 3) << i;
+    EXPECT_FALSE(std::signbit(y[i]) && ctx().backend != Backend::kRef) << i;  // the oracle keeps a -0
+  }
+}
+
 // Blank pixels may be left out, but not where a weight makes NaN of them.
 TEST_P(Conv2d, ZeroTimesInfinityIsNaN) {
   const Conv2dParams p{.N = 1, .H = 4, .W = 20, .C = 1, .K = 16, .R = 3, .S = 3, .relu = true};

@@ -7,7 +7,7 @@ namespace lockstep {
 namespace {
 
 // Non-finite weights in one place are enough to make every row non-finite; examples are where it matters. So are zeros.
-Fill weights_of(Fill fill) { return fill == Fill::kNonFinite || fill == Fill::kBlank ? Fill::kUniform : fill; }
+Fill weights_of(Fill fill) { return is_non_finite(fill) || is_blank(fill) ? Fill::kUniform : fill; }
 
 class DenseProblem : public Problem {
  public:
@@ -19,7 +19,7 @@ class DenseProblem : public Problem {
         x_(fill_with(fill, p_.N * p_.I, seed)),
         w_(fill_with(weights_of(fill), int64_t{p_.I} * p_.O, seed + 1)),
         b_(fill_with(weights_of(fill), p_.O, seed + 2)),
-        grad_y_(fill_with(fill == Fill::kBlank ? Fill::kUniform : fill, p_.N * p_.O, seed + 3)),
+        grad_y_(fill_with(is_blank(fill) ? Fill::kUniform : fill, p_.N * p_.O, seed + 3)),
         y_(static_cast<size_t>(p_.N * p_.O)) {
     EXPECT_TRUE(dense_fwd({Backend::kRef}, p_, x_.data(), w_.data(), b_.data(), y_.data()).ok());
   }
@@ -72,8 +72,9 @@ std::vector<ProblemCase> dense_problems() {
   std::vector<ProblemCase> problems;
   uint64_t seed = 2000;
   for (const DenseCase& c : dense_cases()) {
-    for (const Fill fill : {Fill::kUniform, Fill::kCancelling, Fill::kNonFinite, Fill::kBlank}) {
-      if (fill == Fill::kBlank && (!c.p.relu || c.p.I < 16)) continue;  // nothing is left out, or is there to be
+    for (const Fill fill : product_fills()) {
+      // No zero is skipped without a ReLU; runs of 16 would blank whole examples.
+      if (is_blank(fill) && (!c.p.relu || c.p.I < 16)) continue;
       seed += 10;
       problems.push_back({"dense_" + c.name + "_" + fill_name(fill), seed, /*c=*/3,
                           [=] { return std::make_unique<DenseProblem>(c, fill, seed); }});

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/kernels/problem.h"
 
+#include <algorithm>
 #include <limits>
 
+#include "tests/support/backends.h"
 #include "tests/support/compare.h"
 
 namespace lockstep {
@@ -19,6 +21,8 @@ std::string fill_name(Fill fill) {
       return "nonfinite";
     case Fill::kBlank:
       return "blank";
+    case Fill::kBlankNonFinite:
+      return "blank_nonfinite";
   }
   return "";
 }
@@ -27,18 +31,26 @@ std::vector<float> fill_with(Fill fill, int64_t size, uint64_t seed) {
   if (fill == Fill::kCancelling) return fill_cancelling(size, seed);
   if (fill == Fill::kGrid) return fill_grid(size, seed);
   std::vector<float> values = fill_uniform(size, seed);
-  if (fill == Fill::kNonFinite) {
+  if (fill == Fill::kBlank || fill == Fill::kBlankNonFinite) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      if ((i / 16 + seed) % 3 != 0) values[i] = i % 5 == 0 ? -0.0f : 0.0f;
+    }
+  }
+  if (fill == Fill::kNonFinite || fill == Fill::kBlankNonFinite) {
     constexpr float kInf = std::numeric_limits<float>::infinity();
     const float bad[] = {std::numeric_limits<float>::quiet_NaN(), kInf, -kInf};
     const size_t count = values.size();
     for (size_t i = 0; i < 3 && count > 0; ++i) values[(1 + 2 * i) * count / 7] = bad[(i + seed) % 3];
   }
-  if (fill == Fill::kBlank) {
-    for (size_t i = 0; i < values.size(); ++i) {
-      if ((i / 16 + seed) % 3 != 0) values[i] = i % 5 == 0 ? -0.0f : 0.0f;
-    }
-  }
   return values;
+}
+
+std::vector<Fill> product_fills() {
+  std::vector<Fill> fills{Fill::kUniform, Fill::kCancelling, Fill::kNonFinite};
+  if (std::ranges::any_of(backends_under_test(), [](const BackendCase& b) { return b.backend == Backend::kSimd; })) {
+    fills.insert(fills.end(), {Fill::kBlank, Fill::kBlankNonFinite});
+  }
+  return fills;
 }
 
 GradSlices two_subtrees(int64_t examples) {

@@ -46,6 +46,7 @@ enum class Fill {
   kGrid,        // ties
   kNonFinite,   // a few NaNs and infinities among uniform values
   kBlank,       // two of three values are zero, in runs, some of them -0
+  kBlankNonFinite,
 };
 
 struct ProblemCase {
@@ -63,9 +64,14 @@ std::vector<ProblemCase> dropout_problems();
 std::vector<ProblemCase> softmax_xent_problems();
 std::vector<ProblemCase> adam_problems();
 
+inline bool is_blank(Fill fill) { return fill == Fill::kBlank || fill == Fill::kBlankNonFinite; }
+inline bool is_non_finite(Fill fill) { return fill == Fill::kNonFinite || fill == Fill::kBlankNonFinite; }
+
 // Pieces for the lists.
 std::string fill_name(Fill fill);
 std::vector<float> fill_with(Fill fill, int64_t size, uint64_t seed);
+// What products are tried with. Zeros are skipped on the host alone: emulated GPUs, which are slow, get no blank ones.
+std::vector<Fill> product_fills();
 inline int misalign_of(Fill fill) { return fill == Fill::kCancelling ? 1 : 0; }
 
 // A few slices, one of them empty, in two subtrees that do not start at slice 0.
