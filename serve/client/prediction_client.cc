@@ -108,7 +108,11 @@ absl::Status not_answered(const absl::Status& status, const PredictionServer& se
                       "without TLS is named as http://…",
                       url, why));
     default:
-      return annotate(absl::Status(status.code(), fmt::format("no answer that can be used: {}", why)), url);
+      return annotate(
+          absl::Status(status.code(), fmt::format("no answer that can be used: {}\nIs this the address of REST, "
+                                                  "port 8501 unless chosen, and not that of gRPC?",
+                                                  why)),
+          url);
   }
 }
 

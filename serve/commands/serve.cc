@@ -138,7 +138,7 @@ void drain(const ServeOptions& options, ModelStore& store, HttpServer& http, Grp
     LOG_ERROR("requests still ran when the time for draining was over");
     std::_Exit(1);
   }
-  LOG_INFO("Stopped; every request has been answered");
+  LOG_INFO("Stopped; every request that had come in whole has been answered");
 }
 
 // An unset variable of a script must not mean the registry.
@@ -187,7 +187,9 @@ absl::Status run(ServeOptions options) {
   LOCKSTEP_RETURN_IF_ERROR(source->start(store));
   // Before REST: /readyz must not say yes while gRPC does not listen.
   LOCKSTEP_ASSIGN_OR_RETURN(const auto grpc, start_grpc(options.grpc, options.http, rest, store, metrics));
-  LOCKSTEP_ASSIGN_OR_RETURN(const auto http, HttpServer::start(options.http, make_rest_handler(store, metrics, rest)));
+  auto started = HttpServer::start(options.http, make_rest_handler(store, metrics, rest));
+  if (!started.ok()) return annotate(started.status(), fmt::format("REST (--rest_api_port {})", options.http.port));
+  const std::unique_ptr<HttpServer> http = *std::move(started);
   metrics.add_source([&server = *http] { return connection_metrics(server.counts()); });
   print_settings(options, http->port());
   const int signal = signals.wait();

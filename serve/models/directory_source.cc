@@ -108,10 +108,15 @@ class DirectorySource : public VersionSource {
   void look(ModelStore& store) {
     const auto found = versions_at(options_.base_path);
     if (!found.ok()) {
-      if (!has_warned_) LOG_WARNING("{}", std::string(found.status().message()));
+      if (!has_warned_) LOG_WARNING("{}\nWaiting for one", std::string(found.status().message()));
       has_warned_ = true;
       // What is offered stays. A model without versions makes the server not ready.
-      if (offered_.empty()) store.set_wanted(source(), {{options_.model_name, {}, std::nullopt}});
+      if (offered_.empty()) {
+        store.set_wanted(source(), {{options_.model_name,
+                                     {},
+                                     std::nullopt,
+                                     fmt::format("there is no version in {} yet", options_.base_path)}});
+      }
       return;
     }
     has_warned_ = false;

@@ -34,6 +34,11 @@ absl::Status not_found(const ModelSelector& selector, const std::string& why) {
   return absl::NotFoundError(fmt::format("Servable not found for request: {}{}", describe(selector), why));
 }
 
+std::string what_is_meant(const ModelSelector& selector) {
+  if (selector.version) return fmt::format("version {}", *selector.version);
+  return selector.label.empty() ? "any versions" : "label " + selector.label;
+}
+
 // ": what its source tells of it", of a model without versions.
 std::string why_empty(const StoredModel& model) {
   const bool has_any = std::ranges::any_of(model.versions, [](const auto& each) { return each.second.is_wanted; });
@@ -90,8 +95,9 @@ class ModelStore::Impl {
       }
     }
     if (result.empty()) {
-      return absl::NotFoundError(fmt::format("Could not find any versions of model {}{}", selector.model,
-                                             model == state_.models.end() ? "" : why_empty(model->second)));
+      return absl::NotFoundError(
+          fmt::format("Could not find {} of model {}{}", what_is_meant(selector), selector.model,
+                      model == state_.models.end() ? "" : why_empty(model->second) + which_answer(model->second)));
     }
     return result;
   }

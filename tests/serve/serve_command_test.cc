@@ -45,7 +45,7 @@ TEST_F(ServeCommandTest, AnswersSwapsAndStops) {
 
   ASSERT_EQ(kill(pid_, SIGTERM), 0);
   ASSERT_TRUE(soon([&] { return !is_running(); })) << slurp(log_);
-  EXPECT_THAT(slurp(log_), HasSubstr("Stopped; every request has been answered"));
+  EXPECT_THAT(slurp(log_), HasSubstr("Stopped; every request that had come in whole has been answered"));
 }
 
 // As GNU timeout and service managers do. A request on its way keeps the server from ending before the second one.
@@ -64,7 +64,7 @@ TEST_F(ServeCommandTest, TheSameSignalTwiceAtOnceIsOne) {
   ASSERT_TRUE(soon([&] { return slurp(log_).find("SIGTERM: answering") != std::string::npos; }));
   ASSERT_EQ(kill(pid_, SIGTERM), 0);
   ASSERT_TRUE(soon([&] { return !is_running(); }));
-  EXPECT_THAT(slurp(log_), HasSubstr("Stopped; every request has been answered"));
+  EXPECT_THAT(slurp(log_), HasSubstr("Stopped; every request that had come in whole has been answered"));
 }
 
 // A log that nobody reads any more.
@@ -107,7 +107,8 @@ TEST_F(ServeCommandTest, SaysWhatItCannotServe) {
   const Outcome taken = run_shell(fmt::format("{} serve {} --rest_api_port {} --model_base_path {} 2>&1",
                                               LOCKSTEP_PROGRAM, kGrpcFlag, port, base_));
   EXPECT_EQ(taken.exit_code, 1);
-  EXPECT_THAT(taken.output, testing::AllOf(HasSubstr("127.0.0.1 port " + port), HasSubstr("choose another port")));
+  EXPECT_THAT(taken.output, testing::AllOf(HasSubstr("--rest_api_port"), HasSubstr("127.0.0.1 port " + port),
+                                           HasSubstr("choose another port")));
 }
 
 }  // namespace

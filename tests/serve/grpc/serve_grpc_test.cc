@@ -66,7 +66,7 @@ TEST_F(ServeGrpc, AnswersUntilItIsStopped) {
   const auto asked = std::chrono::steady_clock::now();
   EXPECT_EQ(server.stop(), 0);
   EXPECT_LT(std::chrono::steady_clock::now() - asked, std::chrono::seconds(4));
-  EXPECT_THAT(server.log(), HasSubstr("Stopped; every request has been answered"));
+  EXPECT_THAT(server.log(), HasSubstr("Stopped; every request that had come in whole has been answered"));
 }
 
 TEST_F(ServeGrpc, AsksForTheTokenOfTheRestApi) {
