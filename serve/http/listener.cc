@@ -54,9 +54,9 @@ absl::StatusOr<Address> parse_address(const std::string& text, int port) {
 
 absl::Status listen_error(const std::string& address, int port) {
   const int error = errno;
-  return absl::UnavailableError(
-      fmt::format("cannot listen at {} port {}: {}{}", address, port, std::strerror(error),
-                  error == EADDRINUSE ? " (another server may be running; choose another port, or 0 for a free one)" : ""));
+  return absl::UnavailableError(fmt::format(
+      "cannot listen at {} port {}: {}{}", address, port, std::strerror(error),
+      error == EADDRINUSE ? " (another server may be running; choose another port, or 0 for a free one)" : ""));
 }
 
 void set_option(int socket, int level, int option, int value) {
