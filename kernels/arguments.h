@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Argument checks that several operators share. Errors are InvalidArgument and say what was expected and found.
+// What several operators do with their arguments. Errors of checks are InvalidArgument and say what was expected and
+// found.
 #pragma once
 
 #include <cstdint>
@@ -32,5 +33,11 @@ absl::Status check_slices(std::string_view op, const GradSlices& slices, int64_t
 // Partial sums of a parameter of `size` floats must not overlap.
 absl::Status check_grad_output(std::string_view op, std::string_view name, const GradOutput& grad, int64_t size,
                                const GradSlices& slices);
+
+// A place in an array that may not be there.
+template <typename T>
+T* offset_or_null(T* array, int64_t offset) {
+  return array == nullptr ? nullptr : array + offset;
+}
 
 }  // namespace lockstep

@@ -39,18 +39,40 @@ inline constexpr int kMaxRows = 6;
 #endif
 inline constexpr int kPanel = kMaxVectors * kLanes;  // columns of a full tile
 
-// Bit i: lane i of the mask is set.
-template <class M>
-HWY_INLINE uint64_t mask_bits(M mask) {
-  static_assert(kLanes <= 64);
-  uint8_t bytes[8] = {};
-  hn::StoreMaskBits(Floats{}, mask, bytes);
-  uint64_t bits = 0;
-  for (int i = 0; i < (kLanes + 7) / 8; ++i) bits |= uint64_t{bytes[i]} << (8 * i);
-  return bits;
+inline constexpr int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// acc (MR, NV vectors) += column a, floats a_m apart, times row b: one step of a reduction.
+template <int MR, int NV>
+HWY_INLINE void add_outer_product(const float* HWY_RESTRICT a, ptrdiff_t a_m, const float* HWY_RESTRICT b,
+                                  FloatVec (&acc)[MR][NV]) {
+  const Floats d;
+  FloatVec columns[NV];
+#pragma GCC unroll 16
+  for (int v = 0; v < NV; ++v) columns[v] = hn::LoadU(d, b + v * kLanes);
+#pragma GCC unroll 16
+  for (int m = 0; m < MR; ++m) {
+    const FloatVec row = hn::Set(d, a[m * a_m]);
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; ++v) acc[m][v] = hn::MulAdd(row, columns[v], acc[m][v]);
+  }
 }
 
-inline constexpr int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
+// max(0, value); a NaN stays.
+HWY_INLINE FloatVec rectified(FloatVec value) { return hn::IfThenZeroElse(hn::Le(value, hn::Zero(Floats{})), value); }
+
+// Bit j: x[j] is not zero, as a NaN is. count <= 64.
+HWY_INLINE uint64_t nonzero_bits(const float* x, int count) {
+  const Floats d;
+  uint64_t bits = 0;
+  int j = 0;
+  for (; j + kLanes <= count; j += kLanes) {
+    uint8_t bytes[8] = {};
+    hn::StoreMaskBits(d, hn::Not(hn::Eq(hn::LoadU(d, x + j), hn::Zero(d))), bytes);
+    for (int i = 0; i < (kLanes + 7) / 8; ++i) bits |= uint64_t{bytes[i]} << (j + 8 * i);
+  }
+  for (; j < count; ++j) bits |= uint64_t{x[j] != 0} << j;
+  return bits;
+}
 
 // Memory that will be read next: `rows` rows of `columns` floats, ld apart.
 struct NextBlock {

@@ -62,26 +62,17 @@ HWY_NOINLINE void gemm_tile(const GemmLoop& loop, const GemmEnds& ends, const fl
     const float* HWY_RESTRICT pa = a + ko * loop.a_o;
     const float* HWY_RESTRICT pb = b + ko * loop.b_o;
     for (int ki = loop.KI; ki > 0; --ki) {
-      FloatVec columns[NV];
-#pragma GCC unroll 16
-      for (int v = 0; v < NV; ++v) columns[v] = hn::LoadU(d, pb + v * kLanes);
-#pragma GCC unroll 16
-      for (int m = 0; m < MR; ++m) {
-        const FloatVec row = hn::Set(d, pa[m * a_m]);
-#pragma GCC unroll 16
-        for (int v = 0; v < NV; ++v) acc[m][v] = hn::MulAdd(row, columns[v], acc[m][v]);
-      }
+      add_outer_product<MR, NV>(pa, a_m, pb, acc);
       pa += a_i;
       pb += b_i;
       if constexpr (kNext) next.step();
     }
   }
   if (ends.relu) {
-    const FloatVec zero = hn::Zero(d);
 #pragma GCC unroll 16
     for (int m = 0; m < MR; ++m) {
 #pragma GCC unroll 16
-      for (int v = 0; v < NV; ++v) acc[m][v] = hn::IfThenZeroElse(hn::Le(acc[m][v], zero), acc[m][v]);  // keeps NaN
+      for (int v = 0; v < NV; ++v) acc[m][v] = rectified(acc[m][v]);
     }
   }
 #pragma GCC unroll 16

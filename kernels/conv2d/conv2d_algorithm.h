@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/arguments.h"
 #include "kernels/conv2d/conv2d.h"
 
 namespace lockstep {
@@ -21,8 +22,7 @@ struct ConvGradSource {
 inline ConvGradSource grad_of_image(const Conv2dParams& p, const Pool2dParams* pool, const ConvGradSource& all,
                                     int64_t n) {
   const int64_t out = pool == nullptr ? int64_t{p.OH()} * p.OW() * p.K : int64_t{pool->OH()} * pool->OW() * p.K;
-  return {all.y == nullptr ? nullptr : all.y + n * out, all.argmax == nullptr ? nullptr : all.argmax + n * out,
-          all.grad_y + n * out};
+  return {offset_or_null(all.y, n * out), offset_or_null(all.argmax, n * out), all.grad_y + n * out};
 }
 
 // A range of the independent units that the filter gradient of one slice can be cut into.

@@ -55,7 +55,7 @@ absl::Status forward_packed(const KernelContext& ctx, const Conv2dParams& p, con
   const int64_t out = pool == nullptr ? int64_t{p.OH()} * p.OW() * p.K : int64_t{pool->OH()} * pool->OW() * p.K;
   const ConvAlgorithm algorithm = algorithm_for(p);
   for_image_groups(ctx, p.N, algorithm.group, [&](int64_t n, int images) {
-    algorithm.fwd(p, pool, images, x + n * in, packed, b, y + n * out, argmax == nullptr ? nullptr : argmax + n * out);
+    algorithm.fwd(p, pool, images, x + n * in, packed, b, y + n * out, offset_or_null(argmax, n * out));
   });
   return absl::OkStatus();
 }

@@ -44,18 +44,6 @@ HWY_INLINE bool can_skip_zeros(const Conv2dParams& p, int padded_height, int pad
   return hn::AllTrue(d, hn::Eq(zeros, hn::Zero(d)));
 }
 
-// Bit j: x[j] is not zero. count <= kWordBits.
-HWY_INLINE uint64_t nonzero_bits(const float* x, int count) {
-  const Floats d;
-  uint64_t bits = 0;
-  int j = 0;
-  for (; j + kLanes <= count; j += kLanes) {
-    bits |= mask_bits(hn::Not(hn::Eq(hn::LoadU(d, x + j), hn::Zero(d)))) << j;  // NaN is not zero
-  }
-  for (; j < count; ++j) bits |= uint64_t{x[j] != 0} << j;
-  return bits;
-}
-
 // Where a padded image is not blank.
 struct SparseImage {
   int height, width;
@@ -69,7 +57,9 @@ struct SparseImage {
       rows[h] = bits;
       for (int j = 1; j < kSparseTile; ++j) rows[h] |= bits >> j;
     }
-    for (int tap = 0; tap < p.R * p.S; ++tap) tap_offset[tap] = tap / p.S * width + tap % p.S;
+    for (int r = 0; r < p.R; ++r) {
+      for (int s = 0; s < p.S; ++s) tap_offset[r * p.S + s] = r * width + s;
+    }
   }
 
   // Whether skipping taps pays.
@@ -98,25 +88,12 @@ HWY_NOINLINE void sparse_tile(uint64_t taps, const int* tap_offset, const float*
   for (int i = 0; i < MR * NV; ++i) acc[i / NV][i % NV] = hn::LoadU(d, b + i % NV * kLanes);
   for (; taps != 0; taps &= taps - 1) {
     const int tap = std::countr_zero(taps);
-    const float *pixels = x + tap_offset[tap], *weights = w + ptrdiff_t{tap} * K;
-    FloatVec columns[NV];
-#pragma GCC unroll 16
-    for (int v = 0; v < NV; ++v) columns[v] = hn::LoadU(d, weights + v * kLanes);
-#pragma GCC unroll 16
-    for (int m = 0; m < MR; ++m) {
-      const FloatVec pixel = hn::Set(d, pixels[m]);
-#pragma GCC unroll 16
-      for (int v = 0; v < NV; ++v) acc[m][v] = hn::MulAdd(pixel, columns[v], acc[m][v]);
-    }
+    add_outer_product<MR, NV>(x + tap_offset[tap], 1, w + ptrdiff_t{tap} * K, acc);
   }
-  const FloatVec zero = hn::Zero(d);
 #pragma GCC unroll 16
   for (int m = 0; m < MR; ++m) {
 #pragma GCC unroll 16
-    for (int v = 0; v < NV; ++v) {
-      const FloatVec sum = acc[m][v];
-      hn::StoreU(hn::IfThenZeroElse(hn::Le(sum, zero), sum), d, y + m * K + v * kLanes);  // keeps NaN
-    }
+    for (int v = 0; v < NV; ++v) hn::StoreU(rectified(acc[m][v]), d, y + m * K + v * kLanes);
   }
 }
 

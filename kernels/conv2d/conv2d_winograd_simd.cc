@@ -155,7 +155,7 @@ void fwd(const Conv2dParams& p, const Pool2dParams* pool, int images, const floa
   float* full = scratch(kOutputSlot, static_cast<size_t>(images * full_size));
   correlate<r>(tiles, out, images, p.C, points, packed, full);
   for (int i = 0; i < images; ++i) {
-    pool_image_fwd(*pool, full + i * full_size, y + i * pooled, argmax == nullptr ? nullptr : argmax + i * pooled);
+    pool_image_fwd(*pool, full + i * full_size, y + i * pooled, offset_or_null(argmax, i * pooled));
   }
 }
 

@@ -32,8 +32,8 @@ enum PackedSlot { kSumsSlot = 2 };
 inline constexpr int kGroupVectors = 8;
 inline constexpr int kGroup = kGroupVectors * kLanes;
 
-// Rows of a group in the first-level cache (32 KB with AVX-512), and as many inputs as a word has bits.
-inline constexpr int kChunkRows = 64;
+// Rows of a group in the first-level cache (32 KB with AVX-512).
+inline constexpr int kChunkRows = DenseSplit::kChunk;
 
 // Rows of a group that the register tiles take at once.
 inline constexpr int kTileRows = 256;
@@ -43,8 +43,6 @@ inline constexpr int kTileRows = 256;
 inline constexpr double kFewUses = 1.6;
 
 int dense_packed_group() { return kGroup; }
-int dense_packed_chunk() { return kChunkRows; }
-int dense_chunk_count(int I) { return (I + kChunkRows - 1) / kChunkRows; }
 
 // Packed weights: groups of columns behind each other, each (I, columns rounded up to whole vectors); then for each
 // group whether all of its weights are finite. Zero times anything else would be no zero.
@@ -67,10 +65,8 @@ void dense_pack_group(const DenseParams& p, int o, const float* w, float* packed
   packed[dense_packed_flag(p, o)] = finite ? 1.0f : 0.0f;
 }
 
-// Inputs of example n, chunks of all examples behind each other: values (chunks, N, kChunkRows), and a bit for each
-// that is not zero (chunks, N).
+// Inputs of example n, as DenseSplit has them.
 void dense_split_inputs(const DenseParams& p, int64_t n, const float* x, float* values, uint64_t* nonzero) {
-  const Floats d;
   x += n * p.I;
   for (int i = 0; i < p.I; i += kChunkRows) {
     const int count = std::min(kChunkRows, p.I - i);
@@ -78,12 +74,7 @@ void dense_split_inputs(const DenseParams& p, int64_t n, const float* x, float* 
     float* const to = values + at * kChunkRows;
     std::copy_n(x + i, count, to);
     std::fill(to + count, to + kChunkRows, 0.0f);
-    uint64_t bits = 0;
-    for (int j = 0; j < kChunkRows; j += kLanes) {
-      const FloatVec value = hn::Load(d, to + j);
-      bits |= mask_bits(hn::Not(hn::Eq(value, hn::Zero(d)))) << j;  // NaN is not zero
-    }
-    nonzero[at] = bits;
+    nonzero[at] = nonzero_bits(to, kChunkRows);
   }
 }
 
@@ -133,7 +124,7 @@ HWY_INLINE AddRows add_rows_for(int vectors) {
 // where a product of zero would have given the other.
 HWY_INLINE void fwd_nonzeros(const DenseParams& p, int o, const DenseSplit& x, const float* w, const float* b,
                              float* y) {
-  const int columns = std::min(kGroup, p.O - o), width = dense_packed_width(p, o), chunks = dense_chunk_count(p.I);
+  const int columns = std::min(kGroup, p.O - o), width = dense_packed_width(p, o), chunks = DenseSplit::chunks(p.I);
   float* const sums = scratch(kSumsSlot, static_cast<size_t>(p.N * width));
   for (int64_t n = 0; n < p.N; ++n) {
     std::copy_n(b + o, columns, sums + n * width);
@@ -200,7 +191,6 @@ HWY_AFTER_NAMESPACE();
 namespace lockstep::simd {
 
 HWY_EXPORT(dense_packed_group);
-HWY_EXPORT(dense_packed_chunk);
 HWY_EXPORT(dense_packed_size);
 HWY_EXPORT(dense_pack_group);
 HWY_EXPORT(dense_split_inputs);
@@ -224,9 +214,8 @@ void for_groups(const KernelContext& ctx, const DenseParams& p, const Task& task
 
 // Of all examples. Valid until this thread's next call.
 DenseSplit split_all(const KernelContext& ctx, const DenseParams& p, const float* x) {
-  const int chunk = HWY_DYNAMIC_DISPATCH(dense_packed_chunk)();
-  const int64_t pieces = p.N * ((p.I + chunk - 1) / chunk);
-  float* const values = scratch(kValuesSlot, static_cast<size_t>(pieces * chunk));
+  const int64_t pieces = p.N * DenseSplit::chunks(p.I);
+  float* const values = scratch(kValuesSlot, static_cast<size_t>(pieces * DenseSplit::kChunk));
   auto* const nonzero = scratch<uint64_t>(kBitsSlot, static_cast<size_t>(pieces));
   parallel_for(ctx.pool, p.N, [&](int64_t n, int) {
     HWY_DYNAMIC_DISPATCH(dense_split_inputs)(p, n, x, values, nonzero);

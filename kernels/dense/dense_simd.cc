@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include "kernels/arguments.h"
 #include "kernels/dense/dense_grad-inl.h"
 #include "kernels/dense/dense_impl.h"
 #include "kernels/dense/dense_tiles-inl.h"
@@ -218,16 +219,7 @@ struct GradSums {
   }
   // One example more.
   HWY_INLINE void add(const float* HWY_RESTRICT a, const float* HWY_RESTRICT grad) {
-    const Floats d;
-    FloatVec columns[NV];
-#pragma GCC unroll 16
-    for (int v = 0; v < NV; ++v) columns[v] = hn::LoadU(d, grad + v * kLanes);
-#pragma GCC unroll 16
-    for (int m = 0; m < MR; ++m) {
-      const FloatVec row = hn::Set(d, a[m]);
-#pragma GCC unroll 16
-      for (int v = 0; v < NV; ++v) acc[m][v] = hn::MulAdd(row, columns[v], acc[m][v]);
-    }
+    add_outer_product<MR, NV>(a, 1, grad, acc);
   }
   HWY_INLINE void add(const GradSums& other) {
 #pragma GCC unroll 28
@@ -380,7 +372,7 @@ const float* masked_grad(const KernelContext& ctx, const DenseParams& p, int ld,
   float* masked = scratch(kMaskedGradSlot, static_cast<size_t>(p.N * ld));
   parallel_for(ctx.pool, p.N, [&](int64_t n, int) {
     HWY_DYNAMIC_DISPATCH(dense_mask_row)
-    (p, ld, y == nullptr ? nullptr : y + n * p.O, grad_y + n * p.O, masked + n * ld);
+    (p, ld, offset_or_null(y, n * p.O), grad_y + n * p.O, masked + n * ld);
   });
   return masked;
 }

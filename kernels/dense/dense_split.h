@@ -5,9 +5,12 @@
 
 namespace lockstep {
 
-// The inputs of all examples in chunks of 64, chunks of all examples behind each other. Not owned.
+// The inputs of all examples in chunks, chunks of all examples behind each other. Not owned.
 struct DenseSplit {
-  const float* values;      // (chunks, N, 64), zero behind the last input
+  static constexpr int kChunk = 64;  // as many inputs as a word has bits
+  static int chunks(int inputs) { return (inputs + kChunk - 1) / kChunk; }
+
+  const float* values;      // (chunks, N, kChunk), zero behind the last input
   const uint64_t* nonzero;  // (chunks, N): bit i, input i of the chunk is not zero
   int64_t count;            // of those bits
 };

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/arguments.h"
 #include "kernels/pool2d/pool2d.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -68,14 +69,6 @@ HWY_INLINE bool is_quad(const Pool2dParams& p, const PoolWindow& win) {
   return p.window == 2 && win.h_end - win.h_begin == 2 && win.w_end - win.w_begin == 2;
 }
 
-// A sum of values is NaN if any of them is: without one a plain comparison finds the maximum.
-template <class V>
-HWY_INLINE bool any_nan(V v0, V v1, V v2, V v3) {
-  const hn::DFromV<V> d;
-  const auto sum = hn::Add(hn::Add(v0, v1), hn::Add(v2, v3));
-  return HWY_UNLIKELY(!hn::AllTrue(d, hn::Eq(sum, sum)));
-}
-
 // pool_best of a quad, channels from c.
 template <class D>
 HWY_INLINE PoolBest<D> pool_best_of_quad(D d, const Pool2dParams& p, const PoolWindow& win, const float* x, int c) {
@@ -84,25 +77,15 @@ HWY_INLINE PoolBest<D> pool_best_of_quad(D d, const Pool2dParams& p, const PoolW
   const float* corner = x + win.h_begin * row + ptrdiff_t{win.w_begin} * p.C + c;
   const auto v0 = hn::LoadU(d, corner), v1 = hn::LoadU(d, corner + p.C);
   const auto v2 = hn::LoadU(d, corner + row), v3 = hn::LoadU(d, corner + row + p.C);
-  if (any_nan(v0, v1, v2, v3)) return pool_best(d, p, win, x + c);
+  // Without a NaN a plain comparison does; the sum is NaN if any of them is.
+  const auto sum = hn::Add(hn::Add(v0, v1), hn::Add(v2, v3));
+  if (HWY_UNLIKELY(!hn::AllTrue(d, hn::Eq(sum, sum)))) return pool_best(d, p, win, x + c);
   const auto upper = hn::Gt(v1, v0), lower = hn::Gt(v3, v2);
   const auto top = hn::IfThenElse(upper, v1, v0), bottom = hn::IfThenElse(lower, v3, v2);
   const auto down = hn::Gt(bottom, top);
   const auto top_index = hn::IfThenElseZero(hn::RebindMask(di, upper), hn::Set(di, 1));
   const auto bottom_index = hn::IfThenElse(hn::RebindMask(di, lower), hn::Set(di, 3), hn::Set(di, 2));
   return {hn::IfThenElse(down, bottom, top), hn::IfThenElse(hn::RebindMask(di, down), bottom_index, top_index)};
-}
-
-// Its value alone.
-template <class D>
-HWY_INLINE hn::Vec<D> pool_max_of_quad(D d, const Pool2dParams& p, const PoolWindow& win, const float* x, int c) {
-  const ptrdiff_t row = ptrdiff_t{p.W} * p.C;
-  const float* corner = x + win.h_begin * row + ptrdiff_t{win.w_begin} * p.C + c;
-  const auto v0 = hn::LoadU(d, corner), v1 = hn::LoadU(d, corner + p.C);
-  const auto v2 = hn::LoadU(d, corner + row), v3 = hn::LoadU(d, corner + row + p.C);
-  if (any_nan(v0, v1, v2, v3)) return pool_best(d, p, win, x + c).value;
-  const auto top = hn::IfThenElse(hn::Gt(v1, v0), v1, v0), bottom = hn::IfThenElse(hn::Gt(v3, v2), v3, v2);
-  return hn::IfThenElse(hn::Gt(bottom, top), bottom, top);
 }
 
 template <class D>
@@ -125,19 +108,20 @@ HWY_INLINE void pool_row_fwd(const Pool2dParams& p, int oh, const float* x, floa
   const int lanes = static_cast<int>(hn::Lanes(d));
   const WindowDim dh = p.dim_h(), dw = p.dim_w();
   int64_t at = int64_t{oh} * dw.out * p.C;
-  const auto argmax_at = [argmax](int64_t i) { return argmax == nullptr ? nullptr : argmax + i; };
   for (int ow = 0; ow < dw.out; ++ow, at += p.C) {
     const PoolWindow win = pool_window(p, oh, ow, dh.pad_before, dw.pad_before);
     int c = 0;
     if (is_quad(p, win) && argmax == nullptr) {
-      for (; c + lanes <= p.C; c += lanes) hn::StoreU(pool_max_of_quad(d, p, win, x, c), d, y + at + c);
+      // A loop of its own: the compiler then leaves out what finds the index.
+      for (; c + lanes <= p.C; c += lanes) hn::StoreU(pool_best_of_quad(d, p, win, x, c).value, d, y + at + c);
     } else if (is_quad(p, win)) {
       for (; c + lanes <= p.C; c += lanes) {
         pool_store(d, pool_best_of_quad(d, p, win, x, c), y + at + c, argmax + at + c);
       }
     }
-    for (; c + lanes <= p.C; c += lanes) pool_store(d, pool_best(d, p, win, x + c), y + at + c, argmax_at(at + c));
-    for (; c < p.C; ++c) pool_store(d1, pool_best(d1, p, win, x + c), y + at + c, argmax_at(at + c));
+    for (; c + lanes <= p.C; c += lanes)
+      pool_store(d, pool_best(d, p, win, x + c), y + at + c, offset_or_null(argmax, at + c));
+    for (; c < p.C; ++c) pool_store(d1, pool_best(d1, p, win, x + c), y + at + c, offset_or_null(argmax, at + c));
   }
 }
 
@@ -205,7 +189,7 @@ HWY_INLINE void pool_image_bwd(const Pool2dParams& p, const float* y, const uint
     for (int ow = 0; ow < dw.out; ++ow) {
       const PoolWindow win = pool_window(p, oh, ow, dh.pad_before, dw.pad_before);
       const ptrdiff_t at = (ptrdiff_t{oh} * dw.out + ow) * p.C;
-      const auto y_at = [&](int c) { return y == nullptr ? nullptr : y + at + c; };
+      const auto y_at = [&](int c) { return offset_or_null(y, at + c); };
       int c = 0;
       if (!kAdd && is_quad(p, win)) {
         for (; c + lanes <= p.C; c += lanes) {

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/arguments.h"
 #include "kernels/scratch.h"
 #include "kernels/softmax_xent/softmax_xent_impl.h"
 
@@ -72,8 +73,8 @@ absl::Status softmax_xent(const KernelContext& ctx, const SoftmaxXentParams& p, 
                           const int32_t* labels, float* loss, float* probabilities, float* grad_logits) {
   parallel_for(ctx.pool, p.N, [&](int64_t n, int) {
     HWY_DYNAMIC_DISPATCH(softmax_xent_row)
-    (p, logits + n * p.C, labels[n], loss + n, probabilities == nullptr ? nullptr : probabilities + n * p.C,
-     grad_logits == nullptr ? nullptr : grad_logits + n * p.C);
+    (p, logits + n * p.C, labels[n], loss + n, offset_or_null(probabilities, n * p.C),
+     offset_or_null(grad_logits, n * p.C));
   });
   return absl::OkStatus();
 }

@@ -39,7 +39,7 @@ std::string what_is_meant(const ModelSelector& selector) {
   return selector.label.empty() ? "any versions" : "label " + selector.label;
 }
 
-// ": what its source tells of it", of a model without versions.
+// ": what its source tells of it", of a model without versions that are wanted.
 std::string why_empty(const StoredModel& model) {
   const bool has_any = std::ranges::any_of(model.versions, [](const auto& each) { return each.second.is_wanted; });
   return has_any || !model.is_wanted || model.without_versions.empty() ? "" : ": " + model.without_versions;
@@ -59,6 +59,9 @@ std::string which_answer(const StoredModel& model) {
   return names.empty() ? "" : fmt::format(". Versions here: {}", fmt::join(names, ", "));
 }
 
+// Why what was asked for is not there, and what is.
+std::string instead(const StoredModel& model) { return why_empty(model) + which_answer(model); }
+
 }  // namespace
 
 class ModelStore::Impl {
@@ -77,7 +80,7 @@ class ModelStore::Impl {
     if (stored == state_.models.end()) return not_found(selector, "");
     const StoredVersion* const version = awaited(stored->second, selector);
     if (version != nullptr) return not_ready(selector, *version);
-    return not_found(selector, why_empty(stored->second) + which_answer(stored->second));
+    return not_found(selector, instead(stored->second));
   }
 
   absl::StatusOr<std::vector<VersionStatus>> status(const ModelSelector& selector) const {
@@ -95,9 +98,8 @@ class ModelStore::Impl {
       }
     }
     if (result.empty()) {
-      return absl::NotFoundError(
-          fmt::format("Could not find {} of model {}{}", what_is_meant(selector), selector.model,
-                      model == state_.models.end() ? "" : why_empty(model->second) + which_answer(model->second)));
+      return absl::NotFoundError(fmt::format("Could not find {} of model {}{}", what_is_meant(selector), selector.model,
+                                             model == state_.models.end() ? "" : instead(model->second)));
     }
     return result;
   }
