@@ -103,6 +103,10 @@ struct GemmEnds {
   bool relu = false;            // C = max(0, C) at the end
 };
 
+// Row strides a_m that tiles know when they are compiled, so that addresses take no registers: 1, pixels of 32 and 64
+// channels, and spectra of as many (conv2d_fft_simd.cc).
+inline constexpr int kSpectrumStride32 = 12304, kSpectrumStride64 = 24592;
+
 using GemmTile = void (*)(const GemmLoop&, const GemmEnds&, const float*, const float*, float*, ptrdiff_t);
 
 // The tile function for `rows` <= kMaxRows, `vectors` <= kMaxVectors, and a row stride and next block of the loop.

@@ -101,10 +101,10 @@ GemmTile gemm_tile_for(int rows, int vectors, const GemmLoop& loop) {
       return choose_rows<2, 32>(rows);
     case 64:
       return choose_rows<2, 64>(rows);
-    case 96:
-      return next ? choose_rows<2, 96, true>(rows) : choose_rows<2, 96>(rows);
-    case 192:
-      return next ? choose_rows<2, 192, true>(rows) : choose_rows<2, 192>(rows);
+    case kSpectrumStride32:
+      return next ? choose_rows<2, kSpectrumStride32, true>(rows) : choose_rows<2, kSpectrumStride32>(rows);
+    case kSpectrumStride64:
+      return next ? choose_rows<2, kSpectrumStride64, true>(rows) : choose_rows<2, kSpectrumStride64>(rows);
     default:
       return choose_rows<2, 0>(rows);
   }

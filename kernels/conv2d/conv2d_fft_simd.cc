@@ -32,26 +32,35 @@ using Complex = Fft16::Complex;
 inline constexpr int kFftGroup = 14;
 // Spectra are twice, unnormalized planes 256 times what they should be.
 inline constexpr float kFftScale = 1.0f / 1024;
-// Floats between points are kept off multiples of 4 KB, or the stores of one transform meet in two cache sets.
+// Floats between spectra, and between the points of a filter, are kept off multiples of 4 KB, or what is used together
+// meets in a few cache sets.
 inline constexpr int kSpectrumPad = 16;
 
-// The 128 points of `rows` spectra of `channels`: at each a matrix whose rows hold the parts of the channels' numbers.
+// Spectra of `rows` images or gradients: (rows, 128 points, parts, channels), so that a transform stays within a few
+// pages, and at each point a matrix of as many rows, `row` floats apart.
 struct Spectra {
-  float* data;
   ptrdiff_t stride;  // floats between points
-  Spectra(int slot, int64_t rows, int64_t channels, int parts)
-      : data(scratch(slot, static_cast<size_t>(kSpectrumPoints * (rows * channels * parts + kSpectrumPad)))),
-        stride(rows * channels * parts + kSpectrumPad) {}
+  ptrdiff_t row;     // floats between rows
+  float* data;
+  static constexpr ptrdiff_t row_of(ptrdiff_t channels, int parts) {
+    return kSpectrumPoints * channels * parts + kSpectrumPad;
+  }
+  Spectra(int slot, int64_t rows, int channels, int parts)
+      : stride(ptrdiff_t{channels} * parts),
+        row(row_of(channels, parts)),
+        data(scratch(slot, static_cast<size_t>(rows * row))) {}
 };
 
-// A transform touches a line or two at each of 128 points, too far apart for the processor to see the next ones coming:
-// each asks for the lines of the transform after it while it computes.
+// A transform of a filter, or of its gradient, touches a line or two at each of 128 points, too far apart for the
+// processor to see the next ones coming: each asks for the lines of the transform after it while it computes.
 HWY_INLINE void ask_to_read(const float* at) { __builtin_prefetch(at, 0, 3); }
 HWY_INLINE void ask_to_write(float* at) { __builtin_prefetch(at, 1, 3); }
 
 // Complex left factors are stored as (im, re, -im): two parts one after another, forward from `re` or from `im`, are
 // what the two parts of a product want to be multiplied with (re, im) of the right factor.
 inline constexpr int kLeftParts = 3, kIm = 0, kRe = 1, kMinusIm = 2;
+static_assert(Spectra::row_of(32, kLeftParts) == kSpectrumStride32);
+static_assert(Spectra::row_of(64, kLeftParts) == kSpectrumStride64);
 // Right factors, and products, as (re, im).
 inline constexpr int kRightParts = 2;
 
@@ -62,13 +71,12 @@ HWY_NOINLINE void image_to_points(const CirclePlane& plane, int channels, const 
   constexpr bool kLeft = kParts == kLeftParts;
   const Fft16::D d;
   for (int c = 0; c < channels; c += kLanes) {
-    float* out = to.data + n * channels * kParts + c;
+    float* out = to.data + n * to.row + c;
     fft16_forward(plane, x + c, ptrdiff_t{plane.columns} * channels, channels, [&](int point, auto re, auto im) {
       float* at = out + point * to.stride;
       hn::StoreU(kLeft ? im : re, d, at);
       hn::StoreU(kLeft ? re : im, d, at + channels);
       if constexpr (kLeft) hn::StoreU(hn::Neg(im), d, at + kMinusIm * channels);
-      for (int part = 0; part < kParts; ++part) ask_to_write(at + (kParts + part) * channels);
     });
   }
 }
@@ -112,12 +120,6 @@ void fft_pack(const Conv2dParams& p, bool turned, const float* w, int unit, floa
   }
 }
 
-// A number of a row of products (2, columns); the next row is asked for.
-HWY_INLINE Complex load_product(const float* at, int columns) {
-  for (int part = 0; part < kRightParts; ++part) ask_to_read(at + (kRightParts + part) * columns);
-  return {hn::LoadU(Fft16::D{}, at), hn::LoadU(Fft16::D{}, at + columns)};
-}
-
 // What happens to the elements of a plane on their way out.
 struct PlaneOutput {
   int height, width, channels;  // of the output image
@@ -125,19 +127,21 @@ struct PlaneOutput {
   bool relu;
 };
 
-// Row n of products (rows, 2, columns) -> the channels [k, k + columns) of an output image (height, width, channels).
-HWY_NOINLINE void products_to_image(const PlaneOutput& out, int k, int columns, int64_t n, const Spectra& products,
-                                    float* y) {
+// Products (128, 2, columns) -> the channels [k, k + columns) of an output image (height, width, channels).
+HWY_NOINLINE void products_to_image(const PlaneOutput& out, int k, int columns, const float* products, float* y) {
   const Fft16::D d;
   const auto zero = hn::Zero(d);
   for (int c = 0; c < columns; c += kLanes) {
-    const float* const from = products.data + n * columns * kRightParts + c;
     const auto bias = out.bias == nullptr ? zero : hn::LoadU(d, out.bias + k + c);
     fft16_inverse(
-        {out.height, out.width}, [&](int point) { return load_product(from + point * products.stride, columns); },
+        {out.height, out.width},
+        [&](int point) {
+          const float* const at = products + point * kRightParts * columns + c;
+          return Complex{hn::LoadU(d, at), hn::LoadU(d, at + columns)};
+        },
         [&](int h, int w, auto value) {
           value = hn::Add(value, bias);
-          if (out.relu) value = hn::IfThenZeroElse(hn::Le(value, zero), value);  // keeps NaN
+          if (out.relu) value = rectified(value);
           hn::StoreU(value, d, y + (ptrdiff_t{h} * out.width + w) * out.channels + k + c);
         });
   }
@@ -148,7 +152,7 @@ HWY_NOINLINE void correlate_spectra(const PlaneOutput& out, int images, int C, c
                                     const float* packed, float* y) {
   const int K = out.channels;
   const ptrdiff_t part = ptrdiff_t{C} * K;
-  GemmLoop loop{.KO = 1, .KI = C, .a_m = ptrdiff_t{C} * kLeftParts, .a_o = C, .a_i = 1, .b_o = part, .b_i = K};
+  GemmLoop loop{.KO = 1, .KI = C, .a_m = spectra.row, .a_o = C, .a_i = 1, .b_o = part, .b_i = K};
   for (int k = 0; k < K; k += kPanel) {
     const int columns = std::min(kPanel, K - k);
     const Spectra products(kProductSlot, images, columns, kRightParts);
@@ -161,13 +165,14 @@ HWY_NOINLINE void correlate_spectra(const PlaneOutput& out, int images, int C, c
       // The filter is larger than the second-level cache.
       const NextBlock next{right + packed_stride(part), point + 1 < kSpectrumPoints ? kRightParts * C : 0, columns, K};
       loop.next = next.part(0, 1, 2);
-      gemm_panel(loop, GemmEnds{}, images, columns, left + kRe * C, right, product, columns * kRightParts);
+      gemm_panel(loop, GemmEnds{}, images, columns, left + kRe * C, right, product, products.row);
       loop.next = next.part(1, 2, 2);
       gemm_panel(loop, GemmEnds{}, images, columns, left + kIm * C, real ? right + part : right, product + columns,
-                 columns * kRightParts);
+                 products.row);
     }
     for (int i = 0; i < images; ++i) {
-      products_to_image(out, k, columns, i, products, y + ptrdiff_t{i} * out.height * out.width * K);
+      products_to_image(out, k, columns, products.data + i * products.row,
+                        y + ptrdiff_t{i} * out.height * out.width * K);
     }
   }
 }
@@ -225,12 +230,7 @@ struct SumBlock {
 // (images, 3, K).
 HWY_NOINLINE void add_products(const Conv2dParams& p, const SumBlock& block, int images, bool first,
                                const Spectra& inputs, const Spectra& grads) {
-  GemmLoop loop{.KI = images,
-                .a_m = 1,
-                .a_o = p.C,
-                .a_i = ptrdiff_t{p.C} * kRightParts,
-                .b_o = -ptrdiff_t{p.K},
-                .b_i = ptrdiff_t{p.K} * kLeftParts};
+  GemmLoop loop{.KI = images, .a_m = 1, .a_o = p.C, .a_i = inputs.row, .b_o = -ptrdiff_t{p.K}, .b_i = grads.row};
   const GemmEnds ends{.accumulate = !first};
   for (int point = 0; point < kSpectrumPoints; ++point) {
     const float* const left = inputs.data + point * inputs.stride + block.c;
@@ -247,6 +247,12 @@ HWY_NOINLINE void add_products(const Conv2dParams& p, const SumBlock& block, int
   }
 }
 
+// A number of a row of sums (2, columns); the next row is asked for.
+HWY_INLINE Complex load_sum(const float* at, int columns) {
+  for (int part = 0; part < kRightParts; ++part) ask_to_read(at + (kRightParts + part) * columns);
+  return {hn::LoadU(Fft16::D{}, at), hn::LoadU(Fft16::D{}, at + columns)};
+}
+
 // The sums of a block -> its part of grad_w.
 HWY_NOINLINE void sums_to_taps(const Conv2dParams& p, const SumBlock& block, float* grad_w) {
   const Fft16::D d;
@@ -257,7 +263,7 @@ HWY_NOINLINE void sums_to_taps(const Conv2dParams& p, const SumBlock& block, flo
       const float* const from = block.sums + ptrdiff_t{c} * block.columns * kRightParts + j;
       float* const to = grad_w + ptrdiff_t{block.c + c} * p.K + block.k + j;
       fft16_inverse(
-          plane, [&](int point) { return load_product(from + point * SumBlock::kStride, block.columns); },
+          plane, [&](int point) { return load_sum(from + point * SumBlock::kStride, block.columns); },
           [&](int r, int s, auto value) {
             hn::StoreU(hn::Mul(value, scale), d, to + ptrdiff_t{r * p.S + s} * p.C * p.K);
           });
