@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 
+#include "core/base/even_groups.h"
+#include "core/base/thread_pool.h"
 #include "kernels/device_ops.h"
 #include "kernels/images/images.h"
 #include "kernels/softmax_xent/softmax_xent.h"
@@ -116,23 +119,69 @@ absl::Status Model::pack_weights(const KernelContext& kernel, const float* weigh
   }
   packed_ = std::move(packed);
   packed_weights_ = weights;
+  grouped_layers_ = group_ = 0;
+  for (const auto& layer : network_.layers()) {
+    const int group = layer->forward_group(kernel);
+    if (group == 0) break;
+    group_ = std::max(group_, group);
+    ++grouped_layers_;
+  }
   return absl::OkStatus();
+}
+
+absl::Status Model::run_layer(int i, const PassContext& pass, int64_t first, const float* weights, const float* x,
+                              float* y) {
+  const Layer& layer = *network_.layers()[static_cast<size_t>(i)];
+  const ForwardBuffers buffers{.x = x,
+                               .y = y,
+                               .kept = kept_.data() + kept_offset_[static_cast<size_t>(i)] + first * layer.kept_bytes(),
+                               .weights = weights,
+                               .packed = packed_of(i, weights)};
+  // The name is put together for an error only: a prediction allocates nothing.
+  const absl::Status status = layer.forward(pass, buffers);
+  return status.ok() ? status : annotate(status, layer.name() + " forward");
+}
+
+absl::Status Model::forward_groups(int layers, const PassContext& pass, const float* weights) {
+  ScopedTimer timer(&times_.layers[0].forward_s);
+  ThreadPool* const pool = pass.kernel.pool;
+  const EvenGroups groups(pass.examples, group_, thread_count(pool));
+  // Outputs that only the next layer reads go where the thread's last group had them, which is still in the cache:
+  // several groups a thread leave room for that.
+  const bool reuse = groups.groups() > thread_count(pool);
+  std::mutex mutex;
+  absl::Status failed;
+  parallel_for(pool, groups.groups(), [&](int64_t g, int thread) {
+    PassContext part = pass;
+    part.kernel.pool = nullptr;
+    part.examples = groups.size(g);
+    const int64_t first = groups.begin(g), place = reuse ? thread * groups.most() : first;
+    float* x = input() + first * network_.input().size();
+    for (int i = 0; i < layers; ++i) {
+      const Layer& layer = *network_.layers()[static_cast<size_t>(i)];
+      const bool kept = output_of(i) == output_of(layers - 1);
+      float* const y = layer.in_place() ? x : output_of(i) + (kept ? first : place) * layer.output().size();
+      const absl::Status status = run_layer(i, part, first, weights, x, y);
+      if (!status.ok()) {
+        const std::lock_guard lock(mutex);
+        failed.Update(status);
+        return;
+      }
+      x = y;
+    }
+  });
+  return failed;
 }
 
 absl::Status Model::forward(const PassContext& pass, const float* weights, LayerHook before_layer) {
   LOCKSTEP_CHECK_LE(pass.examples, capacity_);
-  for (int i = 0; i < network_.layer_count(); ++i) {
-    const Layer& layer = *network_.layers()[static_cast<size_t>(i)];
+  const int grouped = is_packed(weights) && pass.examples > 0 ? grouped_layers_ : 0;
+  for (int i = 0; i < grouped; ++i) LOCKSTEP_RETURN_IF_ERROR(before_layer(i));
+  if (grouped > 0) LOCKSTEP_RETURN_IF_ERROR(forward_groups(grouped, pass, weights));
+  for (int i = grouped; i < network_.layer_count(); ++i) {
     LOCKSTEP_RETURN_IF_ERROR(before_layer(i));
     ScopedTimer timer(&times_.layers[static_cast<size_t>(i)].forward_s);
-    const ForwardBuffers buffers{.x = input_of(i),
-                                 .y = output_of(i),
-                                 .kept = kept_.data() + kept_offset_[static_cast<size_t>(i)],
-                                 .weights = weights,
-                                 .packed = packed_of(i, weights)};
-    // The name is put together for an error only: a prediction allocates nothing.
-    const absl::Status status = layer.forward(pass, buffers);
-    if (!status.ok()) return annotate(status, layer.name() + " forward");
+    LOCKSTEP_RETURN_IF_ERROR(run_layer(i, pass, 0, weights, input_of(i), output_of(i)));
   }
   return absl::OkStatus();
 }

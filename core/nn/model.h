@@ -50,7 +50,7 @@ class Model {
   // Lays the weights out for forward passes with this kernel's backend, once for all that will be given the same
   // pointer; they must not change. Saves each pass the time of doing it, and takes the memory of dense weights again,
   // for convolutions that are transformed 64 or 256 floats for each pair of channels. On the host, and for inference
-  // alone: passes with packed weights keep nothing for backward, which must not follow.
+  // alone: passes with packed weights keep nothing for backward and first_nonfinite_layer, which must not follow.
   absl::Status pack_weights(const KernelContext& kernel, const float* weights);
 
   // Called with a layer's index before its weights are read, and after its gradients are complete and its weights no
@@ -73,7 +73,8 @@ class Model {
   // itself), or "" when all are finite. Waits for the stream of a device.
   absl::StatusOr<std::string> first_nonfinite_layer(const KernelContext& kernel, int64_t examples) const;
 
-  // Times of the layers and the loss since construction or the last reset.
+  // Times of the layers and the loss since construction or the last reset. Layers that run group by group, with packed
+  // weights, count as the first of them.
   StepTimes& times() { return times_; }
 
  private:
@@ -83,9 +84,15 @@ class Model {
 
   const float* output_of(int layer) const { return activations_.data() + output_offset_[static_cast<size_t>(layer)]; }
   float* output_of(int layer) { return activations_.data() + output_offset_[static_cast<size_t>(layer)]; }
+  bool is_packed(const float* weights) const { return packed_weights_ == weights && !packed_.empty(); }
   const float* packed_of(int layer, const float* weights) const {
-    return packed_weights_ == weights && !packed_.empty() ? packed_[static_cast<size_t>(layer)].data() : nullptr;
+    return is_packed(weights) ? packed_[static_cast<size_t>(layer)].data() : nullptr;
   }
+  // Over pass.examples examples from `first` on, which are at x and go to y.
+  absl::Status run_layer(int layer, const PassContext& pass, int64_t first, const float* weights, const float* x,
+                         float* y);
+  // The first `layers` layers, group by group, each group on one thread.
+  absl::Status forward_groups(int layers, const PassContext& pass, const float* weights);
   // Layer -1 is the input.
   float* input_of(int layer) { return layer == 0 ? input() : output_of(layer - 1); }
 
@@ -98,6 +105,8 @@ class Model {
   std::vector<int64_t> kept_offset_;          // bytes, per layer
   const float* packed_weights_ = nullptr;     // those that packed_ was made of
   std::vector<AlignedBuffer<float>> packed_;  // per layer, or none at all
+  int grouped_layers_ = 0;                    // how many layers forward with packed weights runs group by group
+  int group_ = 0;                             // most examples of a group
   StepTimes times_;
 };
 

@@ -64,6 +64,10 @@ int64_t conv2d_packed_floats(const KernelContext& ctx, const Conv2dParams& p) {
   return is_device(ctx.backend) || use_ref(ctx) ? 0 : simd::conv2d_packed_floats(p);
 }
 
+int conv2d_packed_group(const KernelContext& ctx, const Conv2dParams& p) {
+  return conv2d_packed_floats(ctx, p) == 0 ? 0 : simd::conv2d_packed_group(p);
+}
+
 absl::Status conv2d_pack(const KernelContext& ctx, const Conv2dParams& p, const float* w, float* packed) {
   LOCKSTEP_RETURN_IF_ERROR(check(p));
   LOCKSTEP_RETURN_IF_ERROR(check_packed("conv2d", conv2d_packed_floats(ctx, p)));

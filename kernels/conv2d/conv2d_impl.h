@@ -24,6 +24,7 @@ absl::Status conv2d_pool_bwd_filter(const KernelContext& ctx, const Conv2dParams
 
 namespace lockstep::simd {
 int64_t conv2d_packed_floats(const Conv2dParams& p);
+int conv2d_packed_group(const Conv2dParams& p);
 absl::Status conv2d_pack(const KernelContext& ctx, const Conv2dParams& p, const float* w, float* packed);
 absl::Status conv2d_fwd_packed(const KernelContext& ctx, const Conv2dParams& p, const float* x, const float* packed,
                                const float* b, float* y);

@@ -3,6 +3,7 @@
 // slice, at a time.
 #include <algorithm>
 
+#include "core/base/even_groups.h"
 #include "kernels/conv2d/conv2d_algorithm.h"
 #include "kernels/conv2d/conv2d_impl.h"
 #include "kernels/scratch.h"
@@ -37,16 +38,12 @@ const float* pack_filter(const KernelContext& ctx, const ConvAlgorithm& algorith
   return packed;
 }
 
-// Calls task(first image, images) for groups of at most `group` images, as even as they can be and, where there are
-// several, in rounds that keep all threads busy.
+// Calls task(first image, images) for groups of at most `group` images.
 template <typename Task>
 void for_image_groups(const KernelContext& ctx, int64_t images, int group, const Task& task) {
-  const int64_t fewest = (images + group - 1) / group, threads = thread_count(ctx.pool);
-  const int64_t groups = fewest <= 1 ? fewest : std::min(images, (fewest + threads - 1) / threads * threads);
-  parallel_for(ctx.pool, groups, [&](int64_t i, int) {
-    const int64_t n = i * images / groups;
-    task(n, static_cast<int>((i + 1) * images / groups - n));
-  });
+  const EvenGroups groups(images, group, thread_count(ctx.pool));
+  parallel_for(ctx.pool, groups.groups(),
+               [&](int64_t i, int) { task(groups.begin(i), static_cast<int>(groups.size(i))); });
 }
 
 absl::Status forward_packed(const KernelContext& ctx, const Conv2dParams& p, const Pool2dParams* pool, const float* x,
@@ -127,6 +124,8 @@ absl::Status conv2d_fwd(const KernelContext& ctx, const Conv2dParams& p, const f
 }
 
 int64_t conv2d_packed_floats(const Conv2dParams& p) { return algorithm_for(p).packed_floats(p, false); }
+
+int conv2d_packed_group(const Conv2dParams& p) { return algorithm_for(p).group; }
 
 absl::Status conv2d_pack(const KernelContext& ctx, const Conv2dParams& p, const float* w, float* packed) {
   pack_filter(ctx, algorithm_for(p), p, false, w, packed);

@@ -25,6 +25,7 @@ class ConvLayer : public Layer {
   absl::Status pack(const KernelContext& kernel, const float* weights, float* packed) const override {
     return conv2d_pack(kernel, conv_params(1), weights + kernel_offset_, packed);
   }
+  int forward_group(const KernelContext& kernel) const override { return conv2d_packed_group(kernel, conv_params(1)); }
   absl::Status forward(const PassContext& pass, const ForwardBuffers& buffers) const override;
   absl::Status backward(const PassContext& pass, const BackwardBuffers& buffers) const override;
 

@@ -14,6 +14,7 @@ class DropoutLayer : public Layer {
       : Layer(std::move(name), shape, shape), rate_(rate), index_(index) {}
 
   bool in_place() const override { return true; }
+  int forward_group(const KernelContext&) const override { return 1; }
   absl::Status forward(const PassContext& pass, const ForwardBuffers& buffers) const override;
   absl::Status backward(const PassContext& pass, const BackwardBuffers& buffers) const override;
 

@@ -13,6 +13,7 @@ class PoolLayer : public Layer {
       : Layer(std::move(name), {pool.H, pool.W, pool.C}, {pool.OH(), pool.OW(), pool.C}), pool_(pool) {}
 
   int64_t kept_bytes() const override { return output().size(); }
+  int forward_group(const KernelContext&) const override { return 1; }
   absl::Status forward(const PassContext& pass, const ForwardBuffers& buffers) const override;
   absl::Status backward(const PassContext& pass, const BackwardBuffers& buffers) const override;
 
