@@ -65,16 +65,11 @@ void dense_pack_group(const DenseParams& p, int o, const float* w, float* packed
   packed[dense_packed_flag(p, o)] = finite ? 1.0f : 0.0f;
 }
 
-// Inputs of example n, as DenseSplit has them.
-void dense_split_inputs(const DenseParams& p, int64_t n, const float* x, float* values, uint64_t* nonzero) {
+// The words of example n.
+void dense_split_inputs(const DenseParams& p, int64_t n, const float* x, uint64_t* nonzero) {
   x += n * p.I;
   for (int i = 0; i < p.I; i += kChunkRows) {
-    const int count = std::min(kChunkRows, p.I - i);
-    const int64_t at = i / kChunkRows * p.N + n;
-    float* const to = values + at * kChunkRows;
-    std::copy_n(x + i, count, to);
-    std::fill(to + count, to + kChunkRows, 0.0f);
-    nonzero[at] = nonzero_bits(to, kChunkRows);
+    nonzero[i / kChunkRows * p.N + n] = nonzero_bits(x + i, std::min(kChunkRows, p.I - i));
   }
 }
 
@@ -133,10 +128,10 @@ HWY_INLINE void fwd_nonzeros(const DenseParams& p, int o, const DenseSplit& x, c
   const AddRows add = add_rows_for(width / kLanes);
   const ptrdiff_t size = ptrdiff_t{kChunkRows} * width;
   const bool few = static_cast<double>(x.count) < kFewUses * p.I;
-  const float* values = x.values;
   const uint64_t* nonzero = x.nonzero;
   for (int chunk = 0; chunk < chunks; ++chunk, w += size) {
-    for (int64_t n = 0; n < p.N; ++n, ++nonzero, values += kChunkRows) {
+    const float* values = x.x + ptrdiff_t{chunk} * kChunkRows;
+    for (int64_t n = 0; n < p.N; ++n, ++nonzero, values += p.I) {
       if (few) {
         add(*nonzero, values, w, sums + n * width, chunk + 1 < chunks ? nonzero[p.N] : 0, nullptr, nullptr);
       } else {
@@ -203,7 +198,7 @@ namespace {
 // Share of inputs that are not zero up to which a row for each of them is faster than tiles of all.
 constexpr double kMaxDensity = 0.5;
 
-constexpr int kValuesSlot = 0, kBitsSlot = 0;
+constexpr int kBitsSlot = 0;
 
 // Calls task(first output) for each group of columns.
 template <typename Task>
@@ -215,14 +210,11 @@ void for_groups(const KernelContext& ctx, const DenseParams& p, const Task& task
 // Of all examples. Valid until this thread's next call.
 DenseSplit split_all(const KernelContext& ctx, const DenseParams& p, const float* x) {
   const int64_t pieces = p.N * DenseSplit::chunks(p.I);
-  float* const values = scratch(kValuesSlot, static_cast<size_t>(pieces * DenseSplit::kChunk));
   auto* const nonzero = scratch<uint64_t>(kBitsSlot, static_cast<size_t>(pieces));
-  parallel_for(ctx.pool, p.N, [&](int64_t n, int) {
-    HWY_DYNAMIC_DISPATCH(dense_split_inputs)(p, n, x, values, nonzero);
-  });
+  parallel_for(ctx.pool, p.N, [&](int64_t n, int) { HWY_DYNAMIC_DISPATCH(dense_split_inputs)(p, n, x, nonzero); });
   int64_t count = 0;
   for (int64_t i = 0; i < pieces; ++i) count += std::popcount(nonzero[i]);
-  return {values, nonzero, count};
+  return {x, nonzero, count};
 }
 
 }  // namespace
