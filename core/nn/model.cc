@@ -5,7 +5,6 @@
 #include <cmath>
 #include <mutex>
 
-#include "core/base/even_groups.h"
 #include "core/base/thread_pool.h"
 #include "kernels/device_ops.h"
 #include "kernels/images/images.h"
@@ -142,10 +141,10 @@ absl::Status Model::run_layer(int i, const PassContext& pass, int64_t first, con
   return status.ok() ? status : annotate(status, layer.name() + " forward");
 }
 
-absl::Status Model::forward_groups(int layers, const PassContext& pass, const float* weights) {
+absl::Status Model::forward_groups(int layers, const EvenGroups& groups, const PassContext& pass,
+                                   const float* weights) {
   ScopedTimer timer(&times_.layers[0].forward_s);
   ThreadPool* const pool = pass.kernel.pool;
-  const EvenGroups groups(pass.examples, group_, thread_count(pool));
   // Outputs that only the next layer reads go where the thread's last group had them, which is still in the cache:
   // several groups a thread leave room for that.
   const bool reuse = groups.groups() > thread_count(pool);
@@ -175,9 +174,14 @@ absl::Status Model::forward_groups(int layers, const PassContext& pass, const fl
 
 absl::Status Model::forward(const PassContext& pass, const float* weights, LayerHook before_layer) {
   LOCKSTEP_CHECK_LE(pass.examples, capacity_);
-  const int grouped = is_packed(weights) && pass.examples > 0 ? grouped_layers_ : 0;
-  for (int i = 0; i < grouped; ++i) LOCKSTEP_RETURN_IF_ERROR(before_layer(i));
-  if (grouped > 0) LOCKSTEP_RETURN_IF_ERROR(forward_groups(grouped, pass, weights));
+  int grouped = 0;
+  if (is_packed(weights) && grouped_layers_ > 1) {
+    const EvenGroups groups(pass.examples, group_, thread_count(pass.kernel.pool));
+    // One group would leave the other threads without a part in the layers that can share it.
+    if (groups.groups() > 1) grouped = grouped_layers_;
+    for (int i = 0; i < grouped; ++i) LOCKSTEP_RETURN_IF_ERROR(before_layer(i));
+    if (grouped > 0) LOCKSTEP_RETURN_IF_ERROR(forward_groups(grouped, groups, pass, weights));
+  }
   for (int i = grouped; i < network_.layer_count(); ++i) {
     LOCKSTEP_RETURN_IF_ERROR(before_layer(i));
     ScopedTimer timer(&times_.layers[static_cast<size_t>(i)].forward_s);

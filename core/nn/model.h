@@ -14,6 +14,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "core/base/aligned_buffer.h"
+#include "core/base/even_groups.h"
 #include "core/base/memory_buffer.h"
 #include "core/base/status.h"
 #include "core/nn/network.h"
@@ -92,7 +93,7 @@ class Model {
   absl::Status run_layer(int layer, const PassContext& pass, int64_t first, const float* weights, const float* x,
                          float* y);
   // The first `layers` layers, group by group, each group on one thread.
-  absl::Status forward_groups(int layers, const PassContext& pass, const float* weights);
+  absl::Status forward_groups(int layers, const EvenGroups& groups, const PassContext& pass, const float* weights);
   // Layer -1 is the input.
   float* input_of(int layer) { return layer == 0 ? input() : output_of(layer - 1); }
 
