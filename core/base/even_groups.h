@@ -7,15 +7,15 @@
 namespace lockstep {
 
 // `count` things cut into groups of at most `most`, as even as they can be: so many that no thread is left without one
-// at the end, but no more than that, since a group shares work. A few things alone are cut for several threads only
-// while each has a quarter of a group.
+// at the end, but no more than that, since a group shares work. Nor are groups cut for that to less than a quarter of
+// the most.
 class EvenGroups {
  public:
   // 0 <= count; 1 <= most, threads.
   EvenGroups(int64_t count, int64_t most, int64_t threads) : count_(count) {
     const int64_t fewest = (count + most - 1) / most, least = (most + 3) / 4;
-    groups_ = fewest > 1 ? std::min(count, (fewest + threads - 1) / threads * threads)
-                         : std::clamp(count / least, fewest, std::max(fewest, threads));
+    const int64_t rounds = std::max<int64_t>(1, (fewest + threads - 1) / threads);
+    groups_ = std::min(rounds * threads, std::max(fewest, count / least));
   }
 
   int64_t groups() const { return groups_; }

@@ -109,9 +109,9 @@ class Layer {
     return absl::UnimplementedError(name_ + " packs nothing");
   }
 
-  // Examples that forward with packed weights takes at once; a pass over more takes them one such group after another,
-  // so several layers may as well run over one group before the next, which they then find in the cache. 0: over all
-  // examples at once, since the weights come from memory once for all.
+  // Examples, at most, that forward with packed weights takes at once; a pass over more takes them one such group after
+  // another, so several layers may as well run over one group before the next, which they then find in the cache, while
+  // their weights stay there together. 0: all examples at once, since the weights come from memory once for all.
   virtual int forward_group(const KernelContext& /*kernel*/) const { return 0; }
 
   virtual absl::Status forward(const PassContext& pass, const ForwardBuffers& buffers) const = 0;

@@ -13,6 +13,10 @@
 namespace lockstep {
 namespace {
 
+// Packed weights of layers that run group by group, all together: a part of the third-level cache, or each group would
+// wait for them from memory.
+constexpr size_t kMostGroupedFloats = size_t{2} << 20;
+
 int64_t align_up(int64_t n) { return (n + 63) / 64 * 64; }
 
 bool all_finite(const float* x, int64_t n) {
@@ -119,9 +123,11 @@ absl::Status Model::pack_weights(const KernelContext& kernel, const float* weigh
   packed_ = std::move(packed);
   packed_weights_ = weights;
   grouped_layers_ = group_ = 0;
+  size_t floats = 0;
   for (const auto& layer : network_.layers()) {
     const int group = layer->forward_group(kernel);
-    if (group == 0) break;
+    floats += packed_[static_cast<size_t>(grouped_layers_)].size();
+    if (group == 0 || floats > kMostGroupedFloats) break;
     group_ = std::max(group_, group);
     ++grouped_layers_;
   }
@@ -158,8 +164,8 @@ absl::Status Model::forward_groups(int layers, const EvenGroups& groups, const P
     float* x = input() + first * network_.input().size();
     for (int i = 0; i < layers; ++i) {
       const Layer& layer = *network_.layers()[static_cast<size_t>(i)];
-      const bool kept = output_of(i) == output_of(layers - 1);
-      float* const y = layer.in_place() ? x : output_of(i) + (kept ? first : place) * layer.output().size();
+      const bool is_read_later = output_of(i) == output_of(layers - 1);
+      float* const y = layer.in_place() ? x : output_of(i) + (is_read_later ? first : place) * layer.output().size();
       const absl::Status status = run_layer(i, part, first, weights, x, y);
       if (!status.ok()) {
         const std::lock_guard lock(mutex);
@@ -174,11 +180,13 @@ absl::Status Model::forward_groups(int layers, const EvenGroups& groups, const P
 
 absl::Status Model::forward(const PassContext& pass, const float* weights, LayerHook before_layer) {
   LOCKSTEP_CHECK_LE(pass.examples, capacity_);
+  LOCKSTEP_CHECK(!pass.training || !is_packed(weights));
   int grouped = 0;
   if (is_packed(weights) && grouped_layers_ > 1) {
     const EvenGroups groups(pass.examples, group_, thread_count(pass.kernel.pool));
-    // One group would leave the other threads without a part in the layers that can share it.
-    if (groups.groups() > 1) grouped = grouped_layers_;
+    // Fewer groups than threads would leave some without a part in the layers that can be cut finer.
+    const int64_t fewest = std::min<int64_t>(thread_count(pass.kernel.pool), pass.examples);
+    if (groups.groups() > 1 && groups.groups() >= fewest) grouped = grouped_layers_;
     for (int i = 0; i < grouped; ++i) LOCKSTEP_RETURN_IF_ERROR(before_layer(i));
     if (grouped > 0) LOCKSTEP_RETURN_IF_ERROR(forward_groups(grouped, groups, pass, weights));
   }
@@ -230,6 +238,7 @@ absl::Status Model::update(int i, const PassContext& pass, const UpdateBuffers& 
 }
 
 absl::StatusOr<std::string> Model::first_nonfinite_layer(const KernelContext& kernel, int64_t examples) const {
+  LOCKSTEP_CHECK(packed_.empty());
   const auto finite = [&](const float* x, int64_t n) -> absl::StatusOr<bool> {
     return is_device(kernel.backend) ? all_finite_on(*kernel.device, x, n) : all_finite(x, n);
   };

@@ -46,7 +46,7 @@ absl::Status conv2d_fwd(const KernelContext& ctx, const Conv2dParams& p,
 // or 0 where the backend prepares nothing. The layout is of this process and machine. The `_packed` operators give the
 // bits of those that take w. Errors: also InvalidArgument where there is no layout.
 int64_t conv2d_packed_floats(const KernelContext& ctx, const Conv2dParams& p);
-// Images that the `_packed` operators take at once on one thread; 0 where there is no layout.
+// Images, at most, that the `_packed` operators take at once on one thread; 0 where there is no layout.
 int conv2d_packed_group(const KernelContext& ctx, const Conv2dParams& p);
 absl::Status conv2d_pack(const KernelContext& ctx, const Conv2dParams& p, const float* w, float* packed);
 absl::Status conv2d_fwd_packed(const KernelContext& ctx, const Conv2dParams& p, const float* x, const float* packed,

@@ -32,12 +32,12 @@ using Complex = Fft16::Complex;
 inline constexpr int kFftGroup = 14;
 // Spectra are twice, unnormalized planes 256 times what they should be.
 inline constexpr float kFftScale = 1.0f / 1024;
-// Floats between spectra, and between the points of a filter, are kept off multiples of 4 KB, or what is used together
-// meets in a few cache sets.
+// Floats between spectra, and between the points of a filter or of its gradient, are kept off multiples of 4 KB, or
+// what is used together meets in a few cache sets.
 inline constexpr int kSpectrumPad = 16;
 
-// Spectra of `rows` images or gradients: (rows, 128 points, parts, channels), so that a transform stays within a few
-// pages, and at each point a matrix of as many rows, `row` floats apart.
+// Spectra of `rows` images, gradients or their products: (rows, 128 points, parts, channels), so that a transform stays
+// within a few pages, and at each point a matrix of as many rows, `row` floats apart.
 struct Spectra {
   ptrdiff_t stride;  // floats between points
   ptrdiff_t row;     // floats between rows

@@ -130,8 +130,8 @@ HWY_INLINE void fwd_nonzeros(const DenseParams& p, int o, const DenseSplit& x, c
   const bool few = static_cast<double>(x.count) < kFewUses * p.I;
   const uint64_t* nonzero = x.nonzero;
   for (int chunk = 0; chunk < chunks; ++chunk, w += size) {
-    const float* values = x.x + ptrdiff_t{chunk} * kChunkRows;
-    for (int64_t n = 0; n < p.N; ++n, ++nonzero, values += p.I) {
+    for (int64_t n = 0; n < p.N; ++n, ++nonzero) {
+      const float* const values = x.x + n * p.I + ptrdiff_t{chunk} * kChunkRows;
       if (few) {
         add(*nonzero, values, w, sums + n * width, chunk + 1 < chunks ? nonzero[p.N] : 0, nullptr, nullptr);
       } else {

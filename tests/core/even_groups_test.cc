@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 namespace lockstep {
@@ -15,9 +16,9 @@ std::vector<int64_t> sizes(const EvenGroups& groups) {
 }
 
 TEST(EvenGroups, CoverEverythingInOrderAndEvenly) {
-  for (const int64_t most : {1, 3, 14}) {
-    for (const int64_t threads : {1, 2, 5}) {
-      for (int64_t count = 0; count < 100; ++count) {
+  for (const int64_t most : {1, 2, 5, 14}) {
+    for (const int64_t threads : {1, 2, 5, 16}) {
+      for (int64_t count = 0; count < 500; ++count) {
         const EvenGroups groups(count, most, threads);
         int64_t at = 0, largest = 0, smallest = count;
         for (int64_t i = 0; i < groups.groups(); ++i) {
@@ -44,6 +45,8 @@ TEST(EvenGroups, KeepAllThreadsBusyButShareWork) {
   EXPECT_EQ(sizes({28, 14, 1}), (std::vector<int64_t>{14, 14}));
   EXPECT_EQ(sizes({14, 14, 2}), (std::vector<int64_t>{7, 7}));
   EXPECT_EQ(sizes({14, 14, 16}), (std::vector<int64_t>{4, 5, 5}));
+  EXPECT_EQ(sizes({15, 14, 16}), (std::vector<int64_t>{5, 5, 5}));
+  EXPECT_EQ(sizes({15, 14, 4}), (std::vector<int64_t>{5, 5, 5}));
   EXPECT_EQ(sizes({7, 14, 2}), (std::vector<int64_t>{7}));
   EXPECT_EQ(sizes({3, 1, 2}), (std::vector<int64_t>{1, 1, 1}));
   EXPECT_EQ(sizes({0, 14, 2}), (std::vector<int64_t>{}));
