@@ -34,7 +34,7 @@ struct BenchRow {
   std::string backend;  // "simd AVX3", "peer"
   std::string shape;    // "batch 100", "28x28x1 5x5x32"
   std::string dtype = "float32";
-  int ranks = 1, threads = 1;
+  int ranks = 1, threads = 1;  // 0: says nothing of them
   // How fast.
   double median_s = 0;          // of one step or call; 0 when time is not the measure
   double spread = 0;            // see Summary

@@ -16,6 +16,7 @@ constexpr double kMostStart_s = 0.3;
 
 BenchRow goal(const std::string& name, std::string measured, std::string wanted, bool met) {
   BenchRow row = BenchRow::here("serve goal", name);
+  row.ranks = row.threads = 0;
   row.measured = std::move(measured);
   row.goal = std::move(wanted);
   row.met = met;
