@@ -66,7 +66,7 @@ std::string_view way_out(const HttpAnswer& answer) {
   switch (status) {
     case 401:
     case 403:
-      return "The server wants another token: --auth_token_file names the file that has it.";
+      return "The server wants a token, or another one: --auth_token_file names the file that has it.";
     case 404:
       return "--model and --version choose what the server has; GET /v1/models lists it.";
     case 413:

@@ -17,6 +17,7 @@
 #include "serve/commands/token_file.h"
 #include "serve/console/console.h"
 #include "serve/http/http_server.h"
+#include "serve/http/socket_transport.h"
 #include "serve/models/directory_source.h"
 #include "serve/models/model_store.h"
 #include "serve/registry/registry_home.h"
@@ -169,6 +170,17 @@ absl::StatusOr<std::unique_ptr<VersionSource>> make_source(const ServeOptions& o
   return make_registry_source({home, poll_wait});
 }
 
+// What can be seen to fail before a model is loaded.
+absl::Status check_listening(const ServeOptions& options) {
+  const HttpServerOptions& http = options.http;
+  if (!options.grpc.is_off && http.port != 0 && http.port == options.grpc.port) {
+    return absl::InvalidArgumentError(fmt::format(
+        "--rest_api_port and --port are both {}: REST and gRPC take a port each (--no_grpc: no gRPC)", http.port));
+  }
+  if (http.tls_certificate.empty()) return absl::OkStatus();
+  return annotate(make_tls_context(http.tls_certificate, http.tls_key).status(), "--tls_certificate, --tls_key");
+}
+
 absl::Status run(ServeOptions options) {
   const StopSignals signals;
   init_logging(0);
@@ -177,6 +189,7 @@ absl::Status run(ServeOptions options) {
   if (!options.token_file.empty()) {
     LOCKSTEP_ASSIGN_OR_RETURN(options.http.bearer_token, read_token(options.token_file));
   }
+  LOCKSTEP_RETURN_IF_ERROR(check_listening(options));
   secure(options);
   ServingMetrics metrics;
   RestOptions rest;

@@ -69,8 +69,8 @@ class Router {
     if (!absl::IsNotFound(status)) return serving_error(status);
     return serving_error(absl::InvalidArgumentError(
         fmt::format("Malformed request: {} {}. Expected GET /v1/models, GET /v1/models/NAME[/versions/N|/labels/L]"
-                    "[/metadata], POST /v1/models/NAME[/versions/N|/labels/L]:predict, or POST "
-                    "/v1/projects/P/models/NAME[/versions/V]:predict.",
+                    "[/metadata], POST /v1/models/NAME[/versions/N|/labels/L]:predict or :classify, or POST "
+                    "/v1/projects/P/models/NAME[/versions/V]:predict. N is a number; the name of a version is a label.",
                     printable(request.method), printable(request.path))));
   }
 

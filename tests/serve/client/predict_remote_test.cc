@@ -170,7 +170,7 @@ TEST_F(PredictRemote, TheTokenIsSentAndNotShown) {
   const std::string arguments =
       fmt::format("--model m --host http://localhost:{} --json-instances one.json ", server.port());
   EXPECT_EQ(run(arguments + "--auth_token_file token 2>&1").output, ask("--json-instances one.json").output);
-  expect_failure(run(arguments + "2>&1"), "status 401. The server wants another token: --auth_token_file");
+  expect_failure(run(arguments + "2>&1"), "status 401. The server wants a token, or another one: --auth_token_file");
   const Outcome wrong = run(arguments + "--auth-token-file wrong_token 2>&1");
   expect_failure(wrong, "status 401");
   EXPECT_THAT(wrong.output, Not(HasSubstr("for-nobody-here")));

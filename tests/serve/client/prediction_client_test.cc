@@ -97,7 +97,7 @@ TEST(PredictionClient, ErrorsOfAServerThatKnowsThePathAreItsAnswer) {
 
 TEST(PredictionClient, RefusalsEndInAWayOut) {
   EXPECT_THAT(message_of(refusal({.status = 401, .body = "{}"})),
-              HasSubstr("status 401. The server wants another token"));
+              HasSubstr("status 401. The server wants a token, or another one"));
   EXPECT_THAT(message_of(refusal({.status = 413, .body = "{}"})), HasSubstr("send fewer instances"));
   EXPECT_THAT(message_of(refusal({.status = 503, .body = "{}"})), HasSubstr("try again"));
   EXPECT_THAT(message_of(refusal({.status = 302, .location = "/elsewhere"})),
