@@ -271,7 +271,9 @@ class BatchingServable : public Servable {
                       task.inputs.size(), task.examples, size)));
       return;
     }
-    worker_->add(std::move(task));
+    // The last reference to this servable may go with the task's callback, before add() has come back.
+    const std::shared_ptr<Worker> worker = worker_;
+    worker->add(std::move(task));
   }
 
  private:
