@@ -154,12 +154,19 @@ class HostileServe : public testing::Test {
 
 TEST_F(HostileServe, ConnectionsThatComeGoAndStay) {
   const HonestClient honest(server_->port());
-  const auto slow = hold_slow_clients();
-  open_and_drop(1000 * scale_);
-  const int before = honest.answers();
-  while (honest.answers() < before + 20) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  EXPECT_LE(server_->metric("lockstep_serving_http_connections"), kMaxConnections + 1);
-  EXPECT_GE(server_->metric("lockstep_serving_http_total{event=\"connection_made_room\"}"), 1);
+  std::vector<std::vector<std::unique_ptr<HttpClient>>> slow;
+  // Several rounds: the honest client's second connection may have held a place when the last slow one was turned away,
+  // and then finds it free again without anybody making room.
+  int64_t made_room = 0;
+  for (int round = 0; round < 5 && made_room == 0; ++round) {
+    slow.push_back(hold_slow_clients());
+    open_and_drop(1000 * scale_);
+    const int before = honest.answers();
+    while (honest.answers() < before + 20) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    EXPECT_LE(server_->metric("lockstep_serving_http_connections"), kMaxConnections + 1);
+    made_room = server_->metric("lockstep_serving_http_total{event=\"connection_made_room\"}");
+  }
+  EXPECT_GE(made_room, 1);
 }
 
 TEST_F(HostileServe, BodiesThatAreTooMuch) {
