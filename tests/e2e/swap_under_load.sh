@@ -67,6 +67,7 @@ while ((SECONDS < end)); do
   sleep 1
 done
 wait "$wrk_job"
+sleep 2  # until the version before the last one is gone: before, there was one alone
 after_kib=$(resident_kib)
 swaps=$(grep -c 'Serving version' "$work/log")
 
