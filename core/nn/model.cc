@@ -147,8 +147,7 @@ absl::Status Model::run_layer(int i, const PassContext& pass, int64_t first, con
   return status.ok() ? status : annotate(status, layer.name() + " forward");
 }
 
-absl::Status Model::forward_groups(int layers, const EvenGroups& groups, const PassContext& pass,
-                                   const float* weights) {
+absl::Status Model::forward_groups(const EvenGroups& groups, const PassContext& pass, const float* weights) {
   ScopedTimer timer(&times_.layers[0].forward_s);
   ThreadPool* const pool = pass.kernel.pool;
   // Outputs that only the next layer reads go where the thread's last group had them, which is still in the cache:
@@ -162,9 +161,9 @@ absl::Status Model::forward_groups(int layers, const EvenGroups& groups, const P
     part.examples = groups.size(g);
     const int64_t first = groups.begin(g), place = reuse ? thread * groups.most() : first;
     float* x = input() + first * network_.input().size();
-    for (int i = 0; i < layers; ++i) {
+    for (int i = 0; i < grouped_layers_; ++i) {
       const Layer& layer = *network_.layers()[static_cast<size_t>(i)];
-      const bool is_read_later = output_of(i) == output_of(layers - 1);
+      const bool is_read_later = output_of(i) == output_of(grouped_layers_ - 1);
       float* const y = layer.in_place() ? x : output_of(i) + (is_read_later ? first : place) * layer.output().size();
       const absl::Status status = run_layer(i, part, first, weights, x, y);
       if (!status.ok()) {
@@ -181,19 +180,20 @@ absl::Status Model::forward_groups(int layers, const EvenGroups& groups, const P
 absl::Status Model::forward(const PassContext& pass, const float* weights, LayerHook before_layer) {
   LOCKSTEP_CHECK_LE(pass.examples, capacity_);
   LOCKSTEP_CHECK(!pass.training || !is_packed(weights));
-  int grouped = 0;
+  int next = 0;
   if (is_packed(weights) && grouped_layers_ > 1) {
     const EvenGroups groups(pass.examples, group_, thread_count(pass.kernel.pool));
     // Fewer groups than threads would leave some without a part in the layers that can be cut finer.
     const int64_t fewest = std::min<int64_t>(thread_count(pass.kernel.pool), pass.examples);
-    if (groups.groups() > 1 && groups.groups() >= fewest) grouped = grouped_layers_;
-    for (int i = 0; i < grouped; ++i) LOCKSTEP_RETURN_IF_ERROR(before_layer(i));
-    if (grouped > 0) LOCKSTEP_RETURN_IF_ERROR(forward_groups(grouped, groups, pass, weights));
+    if (groups.groups() > 1 && groups.groups() >= fewest) {
+      for (; next < grouped_layers_; ++next) LOCKSTEP_RETURN_IF_ERROR(before_layer(next));
+      LOCKSTEP_RETURN_IF_ERROR(forward_groups(groups, pass, weights));
+    }
   }
-  for (int i = grouped; i < network_.layer_count(); ++i) {
-    LOCKSTEP_RETURN_IF_ERROR(before_layer(i));
-    ScopedTimer timer(&times_.layers[static_cast<size_t>(i)].forward_s);
-    LOCKSTEP_RETURN_IF_ERROR(run_layer(i, pass, 0, weights, input_of(i), output_of(i)));
+  for (; next < network_.layer_count(); ++next) {
+    LOCKSTEP_RETURN_IF_ERROR(before_layer(next));
+    ScopedTimer timer(&times_.layers[static_cast<size_t>(next)].forward_s);
+    LOCKSTEP_RETURN_IF_ERROR(run_layer(next, pass, 0, weights, input_of(next), output_of(next)));
   }
   return absl::OkStatus();
 }

@@ -92,8 +92,8 @@ class Model {
   // Over pass.examples examples from `first` on, which are at x and go to y.
   absl::Status run_layer(int layer, const PassContext& pass, int64_t first, const float* weights, const float* x,
                          float* y);
-  // The first `layers` layers, group by group, each group on one thread.
-  absl::Status forward_groups(int layers, const EvenGroups& groups, const PassContext& pass, const float* weights);
+  // The first grouped_layers_ layers, group by group, each group on one thread.
+  absl::Status forward_groups(const EvenGroups& groups, const PassContext& pass, const float* weights);
   // Layer -1 is the input.
   float* input_of(int layer) { return layer == 0 ? input() : output_of(layer - 1); }
 

@@ -83,7 +83,7 @@ HWY_INLINE void points_to_tiles(const Tiles& tiles, const TileOutput& out, int k
       for (int i = 0; i < std::min(m, out.height - h0); ++i) {
         for (int j = 0; j < std::min(m, out.width - w0); ++j) {
           FloatVec value = hn::Add(result[i][j], bias);
-          if (out.relu) value = hn::IfThenZeroElse(hn::Le(value, zero), value);  // keeps NaN
+          if (out.relu) value = rectified(value);
           hn::StoreU(value, d, y + (ptrdiff_t{h0 + i} * out.width + w0 + j) * out.channels + k + c);
         }
       }

@@ -39,6 +39,16 @@ absl::Status no_hook(int) { return absl::OkStatus(); }
 
 Network test_network() { return *Network::build(*parse_model_config(kModel, "test")); }
 
+// As many images for the network.
+std::vector<uint8_t> random_images(const Network& network, int64_t count) {
+  const RngStream rng(kSeed, RngPurpose::kTest, 0, 0);
+  std::vector<uint8_t> images;
+  for (int64_t i = 0; i < count * network.input().size(); ++i) {
+    images.push_back(static_cast<uint8_t>(rng.bits(static_cast<uint32_t>(i)) >> 24));
+  }
+  return images;
+}
+
 struct Pass {
   std::vector<float> losses;
   std::vector<float> gradients;  // one partial sum per subtree
@@ -55,10 +65,7 @@ class ModelTest : public testing::Test {
         weights_[static_cast<size_t>(param.offset + i)] = 0.05f * static_cast<float>(i);
       }
     }
-    const RngStream rng(kSeed, RngPurpose::kTest, 0, 0);
-    for (int64_t i = 0; i < kBatch * network_.input().size(); ++i) {
-      images_.push_back(static_cast<uint8_t>(rng.bits(static_cast<uint32_t>(i)) >> 24));
-    }
+    images_ = random_images(network_, kBatch);
     for (int i = 0; i < kBatch; ++i) labels_.push_back(i % 3);
   }
 
@@ -254,11 +261,7 @@ TEST(Model, PackedPassesOfAnySizeGiveTheLogitsOfEachExampleAlone) {
   const Network network = *Network::build(*parse_model_config(kDeepModel, "test"));
   AlignedBuffer<float> weights(static_cast<size_t>(network.params().buffer_size()));
   initialize_weights(network.params(), kSeed, weights.data());
-  const RngStream rng(kSeed, RngPurpose::kTest, 0, 0);
-  std::vector<uint8_t> images;
-  for (int64_t i = 0; i < kCapacity * network.input().size(); ++i) {
-    images.push_back(static_cast<uint8_t>(rng.bits(static_cast<uint32_t>(i)) >> 24));
-  }
+  const std::vector<uint8_t> images = random_images(network, kCapacity);
   Model whole(network, kCapacity, ModelUse::kInference);
   std::vector<float> expected;
   for (int64_t i = 0; i < kCapacity; ++i) {

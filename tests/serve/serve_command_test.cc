@@ -96,28 +96,26 @@ TEST_F(ServeCommandTest, AsksForItsToken) {
 }
 
 TEST_F(ServeCommandTest, SaysWhatItCannotServe) {
-  const Outcome missing = run_shell(
-      fmt::format("{} serve {} --rest_api_port 0 --model_base_path {} 2>&1", LOCKSTEP_PROGRAM, kGrpcFlag, base_));
+  const auto refused = [&](const std::string& flags) {
+    return run_shell(fmt::format("{} serve {} --model_base_path {} 2>&1", LOCKSTEP_PROGRAM, flags, base_));
+  };
+  const std::string rest_at = std::string(kGrpcFlag) + " --rest_api_port ";
+  const Outcome missing = refused(rest_at + "0");
   EXPECT_EQ(missing.exit_code, 1);
   EXPECT_THAT(missing.output,
               testing::AllOf(HasSubstr("it does not exist"), HasSubstr(base_ + "/<number>/saved_model.pb")));
   write_run(base_);
-  const auto refused = [&](const std::string& flags) {
-    return run_shell(fmt::format("{} serve {} --model_base_path {} 2>&1", LOCKSTEP_PROGRAM, flags, base_));
-  };
   const Outcome one_port = refused("--rest_api_port 8777 --port 8777");
   EXPECT_EQ(one_port.exit_code, 1);
   EXPECT_THAT(one_port.output, HasSubstr("--rest_api_port and --port are both 8777"));
-  const Outcome no_certificate =
-      refused(std::string(kGrpcFlag) + " --rest_api_port 0 --tls_certificate /dev/null --tls_key /dev/null");
+  const Outcome no_certificate = refused(rest_at + "0 --tls_certificate /dev/null --tls_key /dev/null");
   EXPECT_EQ(no_certificate.exit_code, 1);
   EXPECT_THAT(no_certificate.output,
               testing::AllOf(HasSubstr("--tls_certificate, --tls_key: /dev/null: cannot read a certificate"),
                              testing::Not(HasSubstr("Serving version"))));
   start("");
   const std::string port = url_.substr(url_.rfind(':') + 1);
-  const Outcome taken = run_shell(fmt::format("{} serve {} --rest_api_port {} --model_base_path {} 2>&1",
-                                              LOCKSTEP_PROGRAM, kGrpcFlag, port, base_));
+  const Outcome taken = refused(rest_at + port);
   EXPECT_EQ(taken.exit_code, 1);
   EXPECT_THAT(taken.output, testing::AllOf(HasSubstr("--rest_api_port"), HasSubstr("127.0.0.1 port " + port),
                                            HasSubstr("choose another port")));
